@@ -1,0 +1,90 @@
+"""The one dispatch table: the name of a layer function, its reference, its fast twin.
+
+    >>> function("relu", "numpy") is decaf.layers.relu
+    True
+
+No other file asks whether the kernels were built.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import decaf.layers
+from decaf.errors import ArchitectureError
+
+BUILD_COMMAND = "make build"
+
+# name of the function -> module in decaf._kernels with its twin
+TWINS = {
+    "im2col": "im2col",
+    "conv2d": "conv",
+    "relu": "relu",
+    "max_pool2d": "pool",
+    "avg_pool2d": "pool",
+    "adaptive_avg_pool2d": "pool",
+    "local_response_norm": "lrn",
+    "linear": "linear",
+    "dropout": "dropout",
+    "softmax": "softmax",
+    "concat": "concat",
+}
+
+
+def kernel(module: str) -> Any:
+    """Import one module of compiled kernels; ``ImportError`` where it was not built."""
+    return importlib.import_module(f"decaf._kernels.{module}")
+
+
+def function(name: str, backend: str) -> Callable[..., Any]:
+    """Return the layer function of that name, of ``"numpy"`` or ``"cython"``."""
+    if backend == "numpy":
+        return getattr(decaf.layers, name)  # type: ignore[no-any-return]
+    return getattr(kernel(TWINS[name]), name)  # type: ignore[no-any-return]
+
+
+@cache
+def available() -> tuple[str, ...]:
+    """Names of the backends that can be used here, best first."""
+    try:
+        for module in TWINS.values():
+            kernel(module)
+    except ImportError:
+        return ("numpy",)
+    return ("cython", "numpy")
+
+
+def choose(backend: str) -> str:
+    """Return the backend to use for ``"auto"``, ``"cython"`` or ``"numpy"``.
+
+    Warns
+    -----
+    RuntimeWarning
+        If ``"auto"`` falls back to NumPy because the kernels were not built.
+
+    Raises
+    ------
+    ArchitectureError
+        If there is no such backend, or it was not built.
+    """
+    if backend == "auto":
+        best = available()[0]
+        if best == "numpy":
+            warnings.warn(
+                "decaf's compiled kernels are not built, so NumPy answers, several times "
+                f"slower; install a C compiler and type `{BUILD_COMMAND}` in the source "
+                "folder, or `pip install --force-reinstall --no-binary decaf decaf`",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return best
+    if backend not in available():
+        raise ArchitectureError(
+            "backend must be one that is built; expected "
+            f"{' or '.join(('auto', *available()))}, got {backend!r}"
+        )
+    return backend
