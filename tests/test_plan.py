@@ -1,0 +1,269 @@
+"""A plan: fusion, memory, threads and instruction sets change nothing about the answer."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import resource
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from decaf import layers, ops
+from decaf.architectures import caffenet, decaf_mini
+from decaf.backends import CythonBackend
+from decaf.errors import ArchitectureError, ShapeError
+from decaf.plan import Network, Plan
+from decaf.specs import (
+    LRN,
+    AdaptiveAvgPool,
+    Architecture,
+    AvgPool,
+    Concat,
+    Conv,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool,
+    ReLU,
+    Softmax,
+)
+from support import both_backends, normal
+
+cython = pytest.mark.skipif("cython" not in ops.available(), reason="kernels are not built")
+
+# Every kind of layer, a branch, a ReLU behind a Dropout, a value that is read three times.
+BRANCHED = Architecture(
+    "branched",
+    (4, 23, 19),
+    (
+        Conv("conv1", 16, (5, 3), stride=(1, 2), padding=(2, 1), groups=2),
+        ReLU("relu1"),
+        LRN("norm1", size=3, alpha=0.5, k=2.0),
+        MaxPool("pool1", 3, stride=2, ceil_mode=True),
+        Conv("left", 24, 1, inputs=("pool1",)),
+        Dropout("dropleft", 0.3),
+        ReLU("reluleft"),
+        Conv("right", 8, 3, padding=2, dilation=2, inputs=("pool1",)),
+        ReLU("reluright"),
+        Concat("concat", inputs=("reluleft", "reluright", "pool1")),
+        LRN("norm2", size=3, alpha=0.5, region="within"),
+        AvgPool("pool2", (2, 3), stride=2, padding=(0, 1), count_include_pad=False),
+        AdaptiveAvgPool("pool3", (3, 2)),
+        Flatten("flat"),
+        Linear("fc6", 37),
+        ReLU("relu6"),
+        Dropout("drop6", 0.5),
+        Linear("fc8", 11),
+        Softmax("prob"),
+    ),
+)
+NAMES = tuple(layer.name for layer in BRANCHED.layers)
+
+
+def parameters(architecture: Architecture, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    found = {}
+    for number, (name, shape) in enumerate(architecture.parameter_shapes.items()):
+        scale = np.sqrt(2 / np.prod(shape[1:])) if name.endswith("weight") else 0.1
+        found[name] = (normal(*shape, seed=seed + number) * scale).astype(np.float32)
+    return found
+
+
+def run(network: Network, x: NDArray[Any], outputs: Any = (), threads: int = 1) -> dict[str, Any]:
+    plan = Plan(network, len(x), outputs, threads=threads)
+    plan.input[...] = x
+    plan.run()
+    return {name: value.copy() for name, value in plan.outputs.items()}
+
+
+def by_hand(x: NDArray[Any], p: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Compute BRANCHED from the reference layers, in float64, without a plan."""
+    p = {name: value.astype(float) for name, value in p.items()}
+
+    def conv(name: str, x: NDArray[Any], *options: Any) -> NDArray[Any]:
+        return layers.conv2d(x, p[f"{name}/weight"], p[f"{name}/bias"], *options)
+
+    v: dict[str, NDArray[Any]] = {}
+    v["conv1"] = conv("conv1", x.astype(float), (1, 2), (2, 1), 1, 2)
+    v["relu1"] = layers.relu(v["conv1"])
+    v["norm1"] = layers.local_response_norm(v["relu1"], 3, 0.5, k=2.0)
+    v["pool1"] = layers.max_pool2d(v["norm1"], 3, 2, ceil_mode=True)
+    v["left"] = v["dropleft"] = conv("left", v["pool1"])
+    v["reluleft"] = layers.relu(v["left"])
+    v["right"] = conv("right", v["pool1"], 1, 2, 2)
+    v["reluright"] = layers.relu(v["right"])
+    v["concat"] = layers.concat([v["reluleft"], v["reluright"], v["pool1"]])
+    v["norm2"] = layers.local_response_norm(v["concat"], 3, 0.5, region="within")
+    v["pool2"] = layers.avg_pool2d(v["norm2"], (2, 3), 2, (0, 1), count_include_pad=False)
+    v["pool3"] = layers.adaptive_avg_pool2d(v["pool2"], (3, 2))
+    v["flat"] = v["pool3"].reshape(len(x), -1)
+    v["fc6"] = layers.linear(v["flat"], p["fc6/weight"], p["fc6/bias"])
+    v["relu6"] = v["drop6"] = layers.relu(v["fc6"])
+    v["fc8"] = layers.linear(v["relu6"], p["fc8/weight"], p["fc8/bias"])
+    v["prob"] = layers.softmax(v["fc8"])
+    return v
+
+
+@both_backends
+def test_every_layer_is_what_the_reference_says(backend: str) -> None:
+    if backend not in ops.available():
+        pytest.skip("kernels are not built")
+    p, x = parameters(BRANCHED), normal(3, *BRANCHED.input_shape)
+    network = Network(BRANCHED, p, backend)
+    together = run(network, x, NAMES)
+    want = by_hand(x, p)
+    assert together.keys() == want.keys()
+    for name in NAMES:
+        assert together[name].shape == want[name].shape
+        scale = np.abs(want[name]).max()
+        assert np.abs(together[name] - want[name]).max() <= 1e-5 * scale, name
+        # Asked for alone, other layers are fused and memory is shared otherwise: same bits.
+        np.testing.assert_array_equal(run(network, x, [name])[name], together[name])
+
+
+@cython
+@pytest.mark.parametrize("isa", ["avx512", "avx2", "baseline"])
+@pytest.mark.parametrize("architecture", [BRANCHED, decaf_mini()], ids=lambda a: a.name)
+def test_bits_depend_neither_on_batch_nor_place_nor_threads(
+    monkeypatch: pytest.MonkeyPatch, architecture: Architecture, isa: str
+) -> None:
+    if isa not in ops.kernel("isa").available():
+        pytest.skip(f"this processor has no {isa}")
+    monkeypatch.setattr("decaf.plan.get_backend", lambda name: CythonBackend(isa))
+    monkeypatch.setattr("decaf.plan.WORTH_A_TEAM", 0)  # a team for every step, however small
+    network = Network(architecture, parameters(architecture))
+    names = tuple(layer.name for layer in architecture.layers)
+    photo = normal(1, *architecture.input_shape, seed=99)
+    alone = run(network, photo, names)
+    for batch, threads in itertools.product((2, 7, 32), (1, 2, 3)):
+        x = normal(batch, *architecture.input_shape, seed=batch)
+        for place in {0, batch // 2, batch - 1}:
+            x[place] = photo[0]
+            found = run(network, x, names, threads)
+            for name in names:
+                np.testing.assert_array_equal(found[name][place], alone[name][0], err_msg=name)
+
+
+@cython
+def test_instruction_sets_agree_up_to_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    p, x = parameters(BRANCHED), normal(2, *BRANCHED.input_shape)
+    found = []
+    for isa in ops.kernel("isa").available():
+        monkeypatch.setattr("decaf.plan.get_backend", lambda name, isa=isa: CythonBackend(isa))
+        found.append(run(Network(BRANCHED, p), x, ["fc8"])["fc8"])
+    for other in found:
+        np.testing.assert_allclose(other, found[0], rtol=1e-4, atol=1e-5)
+
+
+@cython
+def test_an_unknown_instruction_set_is_refused() -> None:
+    layer = BRANCHED.layers[0]
+    p = parameters(BRANCHED)
+    with pytest.raises(ArchitectureError, match="instruction set .* got 'mmx'"):
+        CythonBackend("mmx").pack(layer, p["conv1/weight"], p["conv1/bias"])
+
+
+def test_fusion_and_free_layers() -> None:
+    network = Network(BRANCHED, parameters(BRANCHED), "numpy")
+    steps = [step.name for step in Plan(network, 1).steps]
+    assert "conv1+relu1" in steps and "fc6+relu6" in steps
+    assert "left" in steps and "reluleft" in steps  # a Dropout lies in between
+    assert not {"flat", "drop6", "dropleft"} & set("+".join(steps).split("+"))
+    assert "conv1" in [step.name for step in Plan(network, 1, ["conv1", "prob"]).steps]
+
+
+def test_only_what_is_needed_is_computed() -> None:
+    network = Network(BRANCHED, parameters(BRANCHED), "numpy")
+    assert [step.name for step in Plan(network, 1, ["right"]).steps] == [
+        "conv1+relu1", "norm1", "pool1", "right",
+    ]  # fmt: skip
+    assert Plan(network, 1, ["data"]).steps == ()
+
+
+def test_the_input_keeps_its_values() -> None:
+    network = Network(BRANCHED, parameters(BRANCHED))
+    plan = Plan(network, 2)
+    x = normal(2, *BRANCHED.input_shape)
+    plan.input[...] = x
+    plan.run()
+    first = plan.outputs["prob"].copy()
+    plan.run()
+    np.testing.assert_array_equal(plan.input, x)
+    np.testing.assert_array_equal(plan.outputs["prob"], first)
+
+
+@cython
+@pytest.mark.parametrize("threads", [1, 2])
+def test_run_allocates_nothing_and_memory_stays_flat(threads: int) -> None:
+    architecture = decaf_mini()
+    plan = Plan(Network(architecture, parameters(architecture)), 4, threads=threads)
+    plan.input[...] = normal(4, *architecture.input_shape)
+    for _ in range(3):
+        plan.run()
+    gc.collect()
+    tracemalloc.start()
+    plan.run()
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    for _ in range(10):
+        plan.run()
+    after, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The smallest value of the plan takes 160 bytes, the others 2 kB and more; what a call
+    # itself takes (a frame, a memoryview) is freed before the next.
+    assert after - before < 2048
+    assert peak - before < 8192
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(1000):
+        plan.run()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 512  # kB
+
+
+def test_memory_is_shared_by_values_that_never_meet() -> None:
+    architecture = decaf_mini()
+    plan = Plan(Network(architecture, parameters(architecture), "numpy"), 8)
+    table = plan.memory()
+    assert table.arena_bytes < sum(block.nbytes for block in table.blocks)
+    assert "conv1" not in str(table) and "relu1" in str(table)
+    assert table.parameter_bytes == 4 * sum(
+        np.prod(shape) for shape in architecture.parameter_shapes.values()
+    )
+
+
+def test_multiply_adds_are_those_of_the_batch() -> None:
+    architecture = decaf_mini()
+    plan = Plan(Network(architecture, parameters(architecture), "numpy"), 3)
+    want = sum(layer.multiply_adds(*architecture.input_shapes(layer)) for layer in architecture.layers)
+    assert sum(step.multiply_adds for step in plan.steps) == 3 * want
+    assert len(plan.time_steps()) == len(plan.steps)
+
+
+
+
+def test_wrong_arguments_name_what_is_wrong() -> None:
+    p = parameters(BRANCHED)
+    network = Network(BRANCHED, p, "numpy")
+    with pytest.raises(ArchitectureError, match="relu6.*got 'fc66'"):
+        Plan(network, 1, ["fc66"])
+    with pytest.raises(ShapeError, match="batch must be at least 1; got 0"):
+        Plan(network, 0)
+    cut = {name: value for name, value in p.items() if name != "fc6/bias"}
+    with pytest.raises(ShapeError, match="missing: fc6/bias"):
+        Network(BRANCHED, cut, "numpy")
+    with pytest.raises(ShapeError, match="unknown: fc9/bias"):
+        Network(BRANCHED, {**p, "fc9/bias": p["fc6/bias"]}, "numpy")
+    with pytest.raises(ShapeError, match=r"fc6/bias: .*expected \(37,\) float32, got \(36,\)"):
+        Network(BRANCHED, {**p, "fc6/bias": p["fc6/bias"][1:]}, "numpy")
+    with pytest.raises(ShapeError, match="fc6/bias: .*got .* float64"):
+        Network(BRANCHED, {**p, "fc6/bias": p["fc6/bias"].astype(float)}, "numpy")
+
+
+@cython
+def test_caffenet_with_groups_and_norms_agrees_between_backends() -> None:
+    architecture = caffenet(10)
+    p, x = parameters(architecture), normal(1, *architecture.input_shape)
+    fast, plain = (run(Network(architecture, p, b), x)["prob"] for b in ("cython", "numpy"))
+    np.testing.assert_allclose(fast, plain, atol=1e-5)
