@@ -1,0 +1,298 @@
+"""From a photo to what the first layer sees: resize, crop, scale, subtract, divide.
+
+For pixels from 0 to 255 in the order of channels that the network was trained with::
+
+    x = (pixel / divide - mean) / std
+
+Wrong preprocessing is the most common reason for wrong answers of a right network, so the
+recipe travels inside the weights file.  The two that published ImageNet networks need are
+:data:`TORCHVISION_IMAGENET` and :data:`CAFFE_IMAGENET`:
+
+    >>> print(TORCHVISION_IMAGENET)
+    shorter side 256 (bilinear), centre crop 224x224, RGB, /255, mean 0.485 0.456 0.406, \
+std 0.229 0.224 0.225
+    >>> print(CAFFE_IMAGENET)
+    squash to 256x256 (bilinear), centre crop 227x227, BGR, mean 104.007 116.669 122.679
+
+Sources: torchvision's ``transforms._presets.ImageClassification`` (equal to the last bit on
+photos); Caffe's ``models/bvlc_reference_caffenet`` and ``imagenet_mean``, whose mean image is
+here the mean over its pixels, as in Caffe's own ``classification`` example.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from decaf.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest", "box")
+CROPS = 10  # with oversampling
+LARGEST_SIDE = 4096  # of a recipe: it comes out of files, and must not ask for all memory
+LARGEST_RESIZED = 2**25  # pixels; a photo 512 times as long as wide, with shorter side 256
+LONGEST_PHOTO_SIDE = 2**20  # Pillow keeps weights for each pixel of a side while it resizes
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A recipe.  Immutable, comparable, exact through JSON.
+
+    Attributes
+    ----------
+    resize
+        An int: the length of the shorter side, the other one in proportion (rounded down, as
+        in torchvision's Resize).  A pair ``(h, w)``: squash to exactly that.
+    crop
+        ``(h, w)`` cut out of the middle: the input of the network.
+    channels
+        "RGB" or "BGR": the order in which the network wants them.
+    divide
+        255 for networks trained on values from 0 to 1; 1 for those trained on 0 to 255.  A
+        divisor, not a factor, because 1/255 has no exact float.
+    mean, std
+        For each channel in the order of `channels`: subtracted, then divided by.
+    interpolation
+        "bilinear", "bicubic", "lanczos", "nearest" or "box", as Pillow does them on 8 bits
+        (with antialiasing when it makes smaller, all but "nearest").
+
+    Raises
+    ------
+    ImageError
+        For a value that is of the wrong type, not positive, not finite, larger than 4096, or
+        a crop larger than what it is cut from.
+    """
+
+    resize: int | tuple[int, int]
+    crop: tuple[int, int]
+    channels: str = "RGB"
+    divide: float = 255.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        def put(field: str, value: object) -> None:  # the class is frozen
+            object.__setattr__(self, field, value)
+
+        if isinstance(self.resize, (tuple, list)):
+            put("resize", _sides("resize", self.resize))
+        else:
+            put("resize", _sides("resize", (self.resize,))[0])
+        put("crop", _sides("crop", self.crop, 2))
+        _must(self.channels in ("RGB", "BGR"), "channels", '"RGB" or "BGR"', self.channels)
+        put("divide", _numbers("divide", (self.divide,), 1)[0])
+        put("mean", _numbers("mean", self.mean, 3))
+        put("std", _numbers("std", self.std, 3))
+        _must(self.divide > 0, "divide", "a positive number", self.divide)
+        _must(min(self.std) > 0, "std", "3 positive numbers", self.std)
+        known = self.interpolation in INTERPOLATIONS
+        _must(known, "interpolation", f"one of {', '.join(INTERPOLATIONS)}", self.interpolation)
+        h, w = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
+        fits = self.crop[0] <= h and self.crop[1] <= w
+        _must(fits, "crop", f"at most what resize gives, {h}x{w}", self.crop)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """C,H,W of what the network takes."""
+        return (3, *self.crop)
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) of a photo of `height` x `width` after resizing."""
+        if not isinstance(self.resize, int):
+            return self.resize
+        if width <= height:
+            return int(self.resize * height / width), self.resize
+        return self.resize, int(self.resize * width / height)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a dictionary that JSON can hold without loss."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
+        """The inverse of `to_dict`; ImageError for keys too many or too few, or wrong values."""
+        expected = {field.name for field in dataclasses.fields(cls)}
+        keys = set(values) if isinstance(values, dict) else {type(values).__name__}
+        if keys != expected:
+            raise ImageError(
+                "preprocessing must have every key and no other; expected "
+                f"{', '.join(sorted(expected))}, got {', '.join(sorted(map(str, keys))) or 'none'}"
+            )
+        return cls(**values)
+
+    def __str__(self) -> str:
+        if isinstance(self.resize, int):
+            steps = [f"shorter side {self.resize} ({self.interpolation})"]
+        else:
+            steps = [f"squash to {self.resize[0]}x{self.resize[1]} ({self.interpolation})"]
+        steps += [f"centre crop {self.crop[0]}x{self.crop[1]}", self.channels]
+        if self.divide != 1:
+            steps.append(f"/{self.divide:g}")
+        if any(self.mean):
+            steps.append("mean " + " ".join(f"{m:g}" for m in self.mean))
+        if self.std != (1, 1, 1):
+            steps.append("std " + " ".join(f"{s:g}" for s in self.std))
+        return ", ".join(steps)
+
+
+def _must(holds: bool, field: str, expected: str, got: object) -> None:
+    if not holds:
+        raise ImageError(f"preprocessing: {field} must be usable; expected {expected}, got {got!r}")
+
+
+def _sides(field: str, values: Any, length: int | None = None) -> tuple[int, ...]:
+    """Lengths in pixels, as a tuple of plain ints."""
+    wanted = length or (len(values) if len(values) == 1 else 2)
+    expected = f"{wanted} whole number(s) from 1 to {LARGEST_SIDE}"
+    fits = isinstance(values, (tuple, list)) and len(values) == wanted
+    fits = fits and all(isinstance(v, Integral) and not isinstance(v, bool) for v in values)
+    _must(fits and all(1 <= v <= LARGEST_SIDE for v in values), field, expected, values)
+    return tuple(int(v) for v in values)
+
+
+def _numbers(field: str, values: Any, length: int) -> tuple[float, ...]:
+    """Finite numbers, as a tuple of plain floats."""
+    fits = isinstance(values, (tuple, list)) and len(values) == length
+    fits = fits and all(isinstance(v, Real) and not isinstance(v, bool) for v in values)
+    fits = fits and all(math.isfinite(v) and abs(v) <= 1e6 for v in values)
+    _must(fits, field, f"{length} finite number(s)", values)
+    return tuple(float(v) for v in values)
+
+
+TORCHVISION_IMAGENET = Preprocessing(
+    resize=256, crop=(224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+)
+CAFFE_IMAGENET = Preprocessing(
+    resize=(256, 256),
+    crop=(227, 227),
+    channels="BGR",
+    divide=1.0,
+    mean=(104.007, 116.669, 122.679),
+)
+
+
+def prepare(
+    pixels: npt.NDArray[np.uint8],
+    recipe: Preprocessing,
+    *,
+    oversample: bool = False,
+    out: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
+    """What the first layer sees of one photo.
+
+    Parameters
+    ----------
+    pixels
+        uint8, shape H,W,3, RGB, as `decaf.image.load_image` returns it.
+    recipe
+        What the network was trained with.
+    oversample
+        Give ten crops in place of the centre: top left, top right, bottom left, bottom right,
+        centre, then the same five mirrored left to right.
+    out
+        Written and returned if given.
+
+    Returns
+    -------
+    ndarray
+        float32, shape 1,3,h,w or 10,3,h,w, where ``(3, h, w)`` is ``recipe.input_shape``.
+
+    Notes
+    -----
+    Photos so elongated that the resized image would not fit in reasonable memory (more than
+    2**25 pixels) are resized only where the crops lie, which may change a value by one step
+    of 255; those with a side of over a million pixels in two steps, which may by a few.
+    """
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
+        raise ImageError(
+            f"pixels must be uint8, got {getattr(pixels, 'dtype', type(pixels).__name__)}"
+        )
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+        raise ImageError(f"pixels must have the shape H,W,3 and not be empty, got {pixels.shape}")
+    shape = (CROPS if oversample else 1, *recipe.input_shape)
+    if out is None:
+        out = np.empty(shape, np.float32)
+    elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+        raise ImageError(
+            f"out must take the result; expected C-contiguous float32 {shape}, "
+            f"got {out.dtype} {out.shape}"
+        )
+
+    crops = _crops(pixels, recipe, oversample)
+    for x, crop in zip(out, crops, strict=False):
+        x[...] = np.moveaxis(crop if recipe.channels == "RGB" else crop[..., ::-1], 2, 0)  # 3,h,w
+    x = out[: len(crops)]
+    x /= recipe.divide  # float32 throughout, in the order of torchvision
+    x -= np.array(recipe.mean, np.float32)[:, None, None]
+    x /= np.array(recipe.std, np.float32)[:, None, None]
+    if oversample:
+        out[5:] = out[:5, :, :, ::-1]
+    return out
+
+
+def _crops(
+    pixels: npt.NDArray[np.uint8], recipe: Preprocessing, oversample: bool
+) -> list[npt.NDArray[np.uint8]]:
+    """The crops that are not mirrored, uint8 h,w,3: four corners and the centre, or that alone."""
+    from PIL import Image
+
+    h, w = recipe.crop
+    resized_h, resized_w = recipe.resized(*pixels.shape[:2])
+    bottom, right = resized_h - h, resized_w - w
+    places = [(round(bottom / 2), round(right / 2))]  # to even, as torchvision's CenterCrop
+    if oversample:
+        places = [(0, 0), (0, right), (bottom, 0), (bottom, right), *places]
+
+    image = Image.fromarray(pixels)
+    method = Image.Resampling[recipe.interpolation.upper()]
+    # Pillow resizes along the rows first (lately, only if that is less): resized_w x H pixels
+    # lie in between.
+    largest = resized_w * max(resized_h, image.height)
+    if largest <= LARGEST_RESIZED and max(image.size) <= LONGEST_PHOTO_SIDE:
+        resized = np.asarray(image.resize((resized_w, resized_h), method))
+        return [resized[y : y + h, x : x + w] for y, x in places]
+    y_scale, x_scale = image.height / resized_h, image.width / resized_w
+    return [
+        _resize_part(
+            image,
+            (w, h),
+            method,
+            (
+                x * x_scale,
+                y * y_scale,
+                min((x + w) * x_scale, image.width),
+                min((y + h) * y_scale, image.height),
+            ),
+        )
+        for y, x in places
+    ]
+
+
+def _resize_part(
+    image: Image.Image,
+    size: tuple[int, int],
+    method: Image.Resampling,
+    box: tuple[float, float, float, float],
+) -> npt.NDArray[np.uint8]:
+    """Resize the part of an extremely elongated image that lies in `box`, in little memory."""
+    from PIL import Image
+
+    tall = image.height > image.width
+    if tall:  # lay it down, so that the long side is the one that shrinks first
+        image, size = image.transpose(Image.Transpose.TRANSPOSE), size[::-1]
+        box = (box[1], box[0], box[3], box[2])
+    gap = 4.0 if max(image.size) > LONGEST_PHOTO_SIDE else None  # shrinks in two steps
+    part = image.resize(size, method, box, reducing_gap=gap)
+    return np.asarray(part.transpose(Image.Transpose.TRANSPOSE) if tall else part)
