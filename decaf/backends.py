@@ -52,8 +52,14 @@ class Backend(Protocol):
         """Floats of scratch memory that each thread needs for this layer."""
 
     def bind(
-        self, layer: Layer, packed: Any, inputs: Sequence[Array], out: Array,
-        relu: bool, threads: int, workspace: Array,
+        self,
+        layer: Layer,
+        packed: Any,
+        inputs: Sequence[Array],
+        out: Array,
+        relu: bool,
+        threads: int,
+        workspace: Array,
     ) -> Call:
         """Return a call that computes ``layer`` (and ReLU, if wanted) into ``out``."""  # fmt: skip
 
@@ -124,8 +130,8 @@ def _reference(layer: Layer, packed: Any) -> Callable[..., Any]:
             return lambda x, out: layers.avg_pool2d(
                 x, kernel, stride, padding, ceil, include, out=out
             )
-        case AdaptiveAvgPool(output_size=size):
-            return lambda x, out: layers.adaptive_avg_pool2d(x, size, out=out)
+        case AdaptiveAvgPool(output_size=output_size):
+            return lambda x, out: layers.adaptive_avg_pool2d(x, output_size, out=out)
         case Softmax():
             return layers.softmax
         case Concat():
@@ -160,7 +166,7 @@ class CythonBackend:
             case Linear():
                 return int(packed.workspace(len(inputs[0])))
             case MaxPool():
-                return inputs[0].shape[3]
+                return int(inputs[0].shape[3])
         return 0
 
     def bind(

@@ -79,7 +79,7 @@ def choose(backend: str) -> str:
                 f"slower; install a C compiler and type `{BUILD_COMMAND}` in the source "
                 "folder, or `pip install --force-reinstall --no-binary decaf decaf`",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         return best
     if backend not in available():

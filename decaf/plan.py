@@ -173,11 +173,12 @@ class Plan:
 
     def memory(self) -> MemoryTable:
         """Where every value lies, and how much memory the plan takes in all."""
-        return MemoryTable(self._blocks, self._scratch.nbytes, self._network.parameter_bytes)
+        parameters = self._network.parameter_bytes
+        return MemoryTable(self._blocks, self._scratch.nbytes, parameters)
 
     def _workspace(self, job: _Job, arrays: Mapping[str, Array]) -> int:
-        packed = self._network.packed.get(job.layer.name)
-        return self._network.engine.workspace(job.layer, packed, [arrays[name] for name in job.reads])
+        engine, packed = self._network.engine, self._network.packed.get(job.layer.name)
+        return engine.workspace(job.layer, packed, [arrays[name] for name in job.reads])
 
     def _step(self, job: _Job, arrays: Mapping[str, Array], batch: int) -> Step:
         architecture, layer = self._network.architecture, job.layer

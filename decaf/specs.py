@@ -323,7 +323,7 @@ class Architecture:
         shapes: dict[str, Shape] = {INPUT: self.input_shape}
         for layer in self.layers:
             if layer.name in shapes or not layer.name:
-                raise ArchitectureError(f"{layer.name!r}: names of layers must differ, not be empty")
+                raise ArchitectureError(f"{layer.name!r}: layers must have names, all different")
             for name in self.inputs[layer.name]:
                 if name not in shapes:
                     raise ArchitectureError(

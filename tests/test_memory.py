@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from support import cases
 
 from decaf.memory import ALIGNMENT, Block, MemoryTable, aligned_empty, place
-from support import cases
 
 lives = st.tuples(st.integers(1, 300), st.integers(0, 9), st.integers(0, 9)).map(
     lambda v: ((v[0],), min(v[1:]), max(v[1:]))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support import both_backends, normal
 
 from decaf import layers, ops
 from decaf.architectures import caffenet, decaf_mini
@@ -31,7 +32,6 @@ from decaf.specs import (
     ReLU,
     Softmax,
 )
-from support import both_backends, normal
 
 cython = pytest.mark.skipif("cython" not in ops.available(), reason="kernels are not built")
 
@@ -236,11 +236,10 @@ def test_memory_is_shared_by_values_that_never_meet() -> None:
 def test_multiply_adds_are_those_of_the_batch() -> None:
     architecture = decaf_mini()
     plan = Plan(Network(architecture, parameters(architecture), "numpy"), 3)
-    want = sum(layer.multiply_adds(*architecture.input_shapes(layer)) for layer in architecture.layers)
+    costs = (a.multiply_adds(*architecture.input_shapes(a)) for a in architecture.layers)
+    want = sum(costs)
     assert sum(step.multiply_adds for step in plan.steps) == 3 * want
     assert len(plan.time_steps()) == len(plan.steps)
-
-
 
 
 def test_wrong_arguments_name_what_is_wrong() -> None:

@@ -52,9 +52,8 @@ def test_every_member_takes_part(size: int) -> None:
 
 
 def test_an_idle_team_is_lent_again_and_two_at_once_are_two_teams() -> None:
-    with threads.lend_team(2) as first:
-        with threads.lend_team(2) as second:
-            assert first is not second
+    with threads.lend_team(2) as first, threads.lend_team(2) as second:
+        assert first is not second
     with threads.lend_team(2) as again:
         assert again in (first, second)
 

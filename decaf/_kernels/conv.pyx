@@ -153,8 +153,8 @@ cdef class PackedConv2d:
         float* columns,       # OUT C/G*KH*KW,width
     ) noexcept nogil:
         """im2col for the pixels first .. first+count, in runs that share an output row."""
-        cdef Py_ssize_t c, i, j, done, y, x, run, row
-        for c in range(self.group_channels):
+        cdef Py_ssize_t _, i, j, done, y, x, run, row
+        for _ in range(self.group_channels):
             for i in range(self.kh):
                 for j in range(self.kw):
                     y, x, done = first // ow, first % ow, 0

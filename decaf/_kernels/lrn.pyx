@@ -19,7 +19,6 @@ cdef enum:
     STRETCH = 128
 
 
-
 def run_lrn_across(
     Tasks tasks,
     const float[:, :, ::1] input,  # IN  N,C,P    P pixels
