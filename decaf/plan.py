@@ -191,10 +191,11 @@ class Plan:
             self._threads,
             self._scratch,
         )
-        multiply_adds = batch * layer.multiply_adds(*architecture.input_shapes(layer))
-        # What is not a product costs a few operations a value; LRN's power costs many.
-        values = batch * math.prod(architecture.shapes[layer.name])
-        work = multiply_adds + values * (20 if isinstance(layer, LRN) else 4)
+        shapes = architecture.input_shapes(layer)
+        multiply_adds = batch * layer.multiply_adds(*shapes)
+        # What is not a product costs as much as some products; LRN's square roots as many more.
+        values = batch * sum(map(math.prod, (*shapes, architecture.shapes[layer.name])))
+        work = multiply_adds + values * (20 if isinstance(layer, LRN) else 10)
         team = (
             self._threads > 1
             and work >= WORTH_A_TEAM
