@@ -128,12 +128,12 @@ def decaf_mini(classes: int = 10) -> Architecture:
 def squeezenet1_0(classes: int = 1000) -> Architecture:
     """Build SqueezeNet 1.0 (Iandola et al. 2016): AlexNet's accuracy in 1.2 million parameters."""
     layers = (
-        Conv("conv1", 96, 7, stride=2),                   # 96 x 109 x 109
+        Conv("conv1", 96, 7, stride=2),                   # 96 x 111 x 111
         ReLU("relu_conv1"),
-        MaxPool("pool1", 3, stride=2, ceil_mode=True),    # 96 x 54 x 54
-        *_fire("fire2", "pool1", 16, 64),                 # 128 x 54 x 54
+        MaxPool("pool1", 3, stride=2, ceil_mode=True),    # 96 x 55 x 55
+        *_fire("fire2", "pool1", 16, 64),                 # 128 x 55 x 55
         *_fire("fire3", "fire2/concat", 16, 64),
-        *_fire("fire4", "fire3/concat", 32, 128),         # 256 x 54 x 54
+        *_fire("fire4", "fire3/concat", 32, 128),         # 256 x 55 x 55
         MaxPool("pool4", 3, stride=2, ceil_mode=True),    # 256 x 27 x 27
         *_fire("fire5", "pool4", 32, 128),
         *_fire("fire6", "fire5/concat", 48, 192),         # 384 x 27 x 27
@@ -143,7 +143,7 @@ def squeezenet1_0(classes: int = 1000) -> Architecture:
         *_fire("fire9", "pool8", 64, 256),                # 512 x 13 x 13
         *_squeezenet_head(classes),
     )  # fmt: skip
-    return Architecture("squeezenet1_0", (3, 224, 224), layers)
+    return Architecture("squeezenet1_0", (3, 227, 227), layers)
 
 
 def squeezenet1_1(classes: int = 1000) -> Architecture:

@@ -313,6 +313,8 @@ class Architecture:
         """Which layers each layer reads, with the layer before filled in."""
         before, found = INPUT, {}
         for layer in self.layers:
+            if layer.name in (INPUT, "", *found):
+                raise ArchitectureError(f"{layer.name!r}: layers must have names, all different")
             found[layer.name] = layer.inputs or (before,)
             before = layer.name
         return found
@@ -322,8 +324,6 @@ class Architecture:
         """Output shape of every layer for one image, and of the input (``data``)."""
         shapes: dict[str, Shape] = {INPUT: self.input_shape}
         for layer in self.layers:
-            if layer.name in shapes or not layer.name:
-                raise ArchitectureError(f"{layer.name!r}: layers must have names, all different")
             for name in self.inputs[layer.name]:
                 if name not in shapes:
                     raise ArchitectureError(

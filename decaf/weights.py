@@ -1,0 +1,548 @@
+"""The weights file: a whole network in one HDF5 file, checked on the way in and out.
+
+============================  ==========================================================
+root attribute                value
+============================  ==========================================================
+``format``                    the string ``decaf-weights``
+``format_version``            the integer 1
+``architecture``              JSON, as :mod:`decaf.serialize` describes it
+``preprocessing``             JSON, the fields of :class:`decaf.preprocessing.Preprocessing`
+``provenance``                JSON, a dictionary of anything: data, recipe, licence, date
+============================  ==========================================================
+
+============================  ==========================================================
+dataset                       values
+============================  ==========================================================
+``labels``                    one string for each class, in the order of the classes
+``label_ids``                 likewise, if there are any: ``n02123045``
+``parameters/<layer>/weight``  little-endian float32 or float16; convolution O,C/G,KH,KW,
+                              fully connected O,D
+``parameters/<layer>/bias``   likewise; O
+============================  ==========================================================
+
+Strings may be of fixed or variable length, and ``labels`` and ``label_ids`` attributes too; all
+are UTF-8.  Attributes that are not listed are ignored, so that other tools may leave a note;
+any other member is refused, as are links.  The ``/`` in the name of a layer makes groups.
+
+Parameters are contiguous, or in chunks, plain or gzipped.  Contiguous float32 is not read but
+mapped: the arrays are the file, pages come in when they are first used, and processes share
+them.  :func:`save_weights` writes them so, each aligned to 64 bytes.  Half-precision and
+chunked parameters are unpacked into float32 arrays.  A file may be replaced or deleted while it
+is mapped, but must not be overwritten or cut in place.
+
+Nothing in a file is trusted (:mod:`decaf.hdf5`), and nothing is allocated before everything
+is known to fit the architecture.  NaN and infinity are refused when saving but not looked for
+when loading, which would read the whole file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from decaf.errors import ArchitectureError, ImageError, WeightsError
+from decaf.hdf5 import LARGEST_RATIO, Buffer, Dataset, File, Node, Value
+from decaf.preprocessing import Preprocessing
+from decaf.serialize import architecture_from_dict, architecture_to_dict
+from decaf.specs import Architecture
+
+FORMAT = "decaf-weights"
+FORMAT_VERSION = 1
+MEMBERS = {"labels", "label_ids", "parameters"}
+ALIGNMENT = 64  # bytes; a cache line, and the widest vector
+LARGEST_JSON = 2**22  # bytes; SqueezeNet takes 8,000
+LARGEST_LABELS = 2**24  # bytes
+DEEPEST = 16  # groups inside groups
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What a weights file holds.
+
+    Attributes
+    ----------
+    architecture : Architecture
+        The network that the parameters are for.
+    parameters : Mapping
+        Read-only float32 arrays by name: ``{"conv1/weight": (O, C/G, KH, KW), …}``.
+    preprocessing : Preprocessing
+        What turns a photo into the input of the network.
+    labels : tuple of str
+        One for each class.
+    label_ids : tuple of str or None
+        Other names of the classes, such as WordNet's ``n02123045``.
+    provenance : dict
+        Where the parameters come from.
+    path : Path
+        The file.
+    """
+
+    architecture: Architecture
+    parameters: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] = field(repr=False)
+    label_ids: tuple[str, ...] | None = field(repr=False)
+    provenance: dict[str, Any]
+    path: Path
+    _data: Buffer = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file as it was loaded, in hexadecimal; read when first asked for."""
+        return hashlib.sha256(self._data).hexdigest()
+
+
+def default_weights() -> Path:
+    """Path of the network that ships with decaf.
+
+    It lies inside an installed package, or in ``weights/`` beside it in a source tree.
+
+    Raises
+    ------
+    WeightsError
+        If it is in neither place.
+    """
+    package = Path(__file__).resolve().parent
+    places = (package / "_data" / "decaf-mini.h5", package.parent / "weights" / "decaf-mini.h5")
+    for place in places:
+        if place.is_file():
+            return place
+    raise WeightsError(
+        f"the default weights must be at {places[0]} or {places[1]}; got neither: "
+        "install decaf again, or name a weights file of your own"
+    )
+
+
+def load_weights(path: str | os.PathLike[str]) -> Weights:
+    """Map a weights file into memory and check all of it but the values.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    Weights
+        Its arrays stay valid when the file is replaced or deleted.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, is not what the head of this module describes, or does not
+        fit the architecture that it names; the message starts with the path.
+    """
+    try:
+        path = Path(path)
+        if not path.is_file():  # also for a pipe, which would be waited for
+            found = "something else" if path.exists() else "no such file"
+            raise WeightsError(f"{path}: must be a file; got {found}")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            data: Buffer = b""
+            if size:  # nothing cannot be mapped
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError, TypeError) as error:  # a NUL in the path, or no path at all
+        raise WeightsError(f"{path}: must be a readable file; got {error}") from error
+    return _parse(data, path)
+
+
+def save_weights(
+    path: str | os.PathLike[str],
+    architecture: Architecture,
+    parameters: Mapping[str, ArrayLike],
+    preprocessing: Preprocessing,
+    labels: Sequence[str],
+    label_ids: Sequence[str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    dtype: str = "float32",
+) -> None:
+    """Write a weights file: the whole of it under its name, or nothing.
+
+    It is put together in memory, which takes as much again as the parameters, and then
+    replaces what had the name in one step.  The same network gives the same bytes with the
+    same version of h5py: there are no timestamps in it.
+
+    Parameters
+    ----------
+    path : path
+        Where to; the folder must exist.
+    architecture : Architecture
+        The network.
+    parameters : Mapping
+        Floats by name, exactly those of ``architecture.parameter_shapes``.
+    preprocessing : Preprocessing
+        Its input shape must be that of the architecture.
+    labels : sequence of str
+        One for each class.
+    label_ids : sequence of str, optional
+        One for each class.
+    provenance : Mapping, optional
+        What JSON can hold.
+    dtype : {"float32", "float16"}
+        How the values are stored.
+
+    Raises
+    ------
+    WeightsError
+        If anything does not fit, a value is not finite or becomes infinite in `dtype`, or
+        the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        contents = _serialise(
+            architecture, parameters, preprocessing, labels, label_ids, provenance, dtype
+        )
+        _parse(contents, path)  # what is saved can be loaded
+    except (WeightsError, ArchitectureError) as error:
+        raise WeightsError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+    try:
+        _replace(path, contents)
+    except OSError as error:
+        raise WeightsError(f"{path}: must be a place to write to; got {error}") from error
+
+
+# Loading
+
+
+def _parse(data: Buffer, path: Path) -> Weights:
+    """Check the bytes of a file against the format and its own architecture."""
+    try:
+        file = File(data)
+        root = file.node(file.root)
+        _check_format(file, root)
+        architecture = architecture_from_dict(_json(file, root, "architecture"))
+        preprocessing = Preprocessing.from_dict(_json(file, root, "preprocessing"))
+        provenance = _json(file, root, "provenance")
+        if not isinstance(provenance, dict):
+            _refuse("provenance", "a dictionary", type(provenance).__name__)
+        if preprocessing.input_shape != architecture.input_shape:
+            _refuse(
+                "the preprocessing's shape",
+                f"what the network takes, {architecture.input_shape}",
+                preprocessing.input_shape,
+            )
+        labels = _labels(file, root, "labels", architecture.classes)
+        if labels is None:
+            _refuse("labels", f"{architecture.classes} strings", "none")
+        return Weights(
+            architecture,
+            MappingProxyType(_parameters(file, root, architecture, len(data))),
+            preprocessing,
+            labels,
+            _labels(file, root, "label_ids", architecture.classes),
+            provenance,
+            path,
+            data,
+        )
+    except (WeightsError, ArchitectureError, ImageError) as error:
+        raise WeightsError(f"{path}: {_brief(error)}") from error
+
+
+def _check_format(file: File, root: Node) -> None:
+    if root.links is None:
+        _refuse("the root", "a group", "a dataset")
+    if "format" not in root.attributes:
+        _refuse("the attribute format", FORMAT, "none: this is some other HDF5 file")
+    found = _string(file, root.attributes["format"], "format", 100)
+    if found != FORMAT:
+        _refuse("the attribute format", FORMAT, repr(found))
+    if "format_version" not in root.attributes:
+        _refuse("the attribute format_version", str(FORMAT_VERSION), "none")
+    version = file.integer(root.attributes["format_version"])
+    if version != FORMAT_VERSION:
+        advice = ": upgrade decaf to read it" if version > FORMAT_VERSION else ""
+        _refuse("the attribute format_version", str(FORMAT_VERSION), f"{version}{advice}")
+    _no_links(root.links, "")
+    unknown = root.links.keys() - MEMBERS
+    if unknown:
+        _refuse("the root", f"without members but {_names(MEMBERS)}", _names(unknown))
+
+
+def _string(file: File, value: Value | Dataset, name: str, most: int) -> str:
+    try:
+        (text,) = file.text(value, most)
+    except (WeightsError, ValueError) as error:
+        raise WeightsError(f"{name}: must be one string; got {error}") from error
+    return text
+
+
+def _json(file: File, root: Node, name: str) -> Any:
+    """Read an attribute that holds JSON; strictly, and of limited size and depth."""
+    if name not in root.attributes:
+        _refuse(f"the attribute {name}", "JSON", "none")
+    text = _string(file, root.attributes[name], name, LARGEST_JSON)
+
+    def constant(word: str) -> NoReturn:
+        _refuse("numbers", "finite", word)
+
+    def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            _refuse("keys", "different from each other", _names([key for key, _ in pairs]))
+        return found
+
+    try:
+        value = json.loads(text, parse_constant=constant, object_pairs_hook=without_repetition)
+        json.dumps(value, ensure_ascii=False).encode()  # half a character can hide in an escape
+    except (ValueError, RecursionError, WeightsError) as error:
+        raise WeightsError(f"{name}: must be valid JSON; {error}") from error
+    return value
+
+
+def _labels(file: File, root: Node, name: str, classes: int) -> tuple[str, ...] | None:
+    """Read labels from a dataset or an attribute; None where there are none."""
+    value: Value | Dataset | None = root.attributes.get(name)
+    links = root.links or {}
+    if name in links:
+        if value is not None:
+            _refuse(name, "a dataset or an attribute", "both")
+        value = _node(file, links[name], name).dataset
+        if value is None:
+            _refuse(name, "a dataset", "a group")
+    if value is None:
+        return None
+    if value.shape != (classes,):
+        _refuse(name, f"one string for each of {classes} classes", f"shape {value.shape}")
+    try:
+        return tuple(file.text(value, LARGEST_LABELS))
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}") from error
+
+
+def _parameters(
+    file: File, root: Node, architecture: Architecture, size: int
+) -> dict[str, NDArray[np.float32]]:
+    """Find the parameters, check every one of them, and only then make arrays of them."""
+    expected = architecture.parameter_shapes
+    values = sum(map(math.prod, expected.values()))
+    if 2 * values > LARGEST_RATIO * size:
+        _refuse("parameters", f"no more than {size:,} bytes can hold", f"{values:,}")
+    links = root.links or {}
+    if "parameters" not in links:
+        _refuse("the root", "a group with the member parameters", "none")
+    found = dict(_walk(file, links["parameters"]))
+    missing, extra = expected.keys() - found.keys(), found.keys() - expected.keys()
+    if missing or extra:
+        _refuse(
+            "parameters",
+            "those of the architecture",
+            f"missing {_names(missing) or 'none'}; extra {_names(extra) or 'none'}",
+        )
+    for name, shape in expected.items():
+        dataset = found[name]
+        if dataset is None:
+            _refuse(name, f"a dataset of shape {shape}", "a group")
+        if dataset.type.dtype is None:
+            _refuse(name, "little-endian float32 or float16", dataset.type)
+        if dataset.shape != shape:
+            _refuse(name, f"of shape {shape}", dataset.shape)
+    datasets = {name: found[name] for name in expected}
+    stored = sum(dataset.stored for dataset in datasets.values() if dataset)
+    if stored > size:
+        _refuse("parameters", f"within the {size:,} bytes of the file", f"{stored:,} bytes")
+    return {name: _float32(file, name, dataset) for name, dataset in datasets.items() if dataset}
+
+
+def _float32(file: File, name: str, dataset: Dataset) -> NDArray[np.float32]:
+    try:
+        array = file.array(dataset)
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}") from error
+    if array.dtype != np.float32 or not array.flags.aligned:
+        array = array.astype(np.float32)
+        array.flags.writeable = False
+    return array
+
+
+def _walk(file: File, target: int | str) -> Iterator[tuple[str, Dataset | None]]:
+    """Path and dataset of all that lies under ``parameters``; None for a group of nothing."""
+    todo, seen = [("", target, 0)], set()
+    while todo:
+        path, target, depth = todo.pop()
+        node = _node(file, target, f"parameters{path}")
+        if node.links is None:
+            yield path[1:], node.dataset
+            continue
+        if target in seen or depth > DEEPEST:
+            _refuse(f"parameters{path}", "in a tree of groups", "a group inside itself")
+        seen.add(target)
+        _no_links(node.links, f"parameters{path}/")
+        todo += [(f"{path}/{name}", link, depth + 1) for name, link in node.links.items()]
+        if not node.links and path:
+            yield path[1:], None
+
+
+def _node(file: File, target: int | str, name: str) -> Node:
+    if isinstance(target, str):
+        _refuse(name, "in the file itself", f"a link ({target})")
+    try:
+        node = file.node(target)
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}") from error
+    if (node.links is None) == (node.dataset is None):
+        _refuse(name, "a group or a dataset", "neither")
+    return node
+
+
+def _no_links(links: Mapping[str, int | str], where: str) -> None:
+    for name, target in links.items():
+        if isinstance(target, str):
+            _refuse(f"{where}{name}", "in the file itself", f"a link ({target})")
+
+
+# Saving
+
+
+def _serialise(
+    architecture: Architecture,
+    parameters: Mapping[str, ArrayLike],
+    preprocessing: Preprocessing,
+    labels: Sequence[str],
+    label_ids: Sequence[str] | None,
+    provenance: Mapping[str, Any] | None,
+    dtype: str,
+) -> bytes:
+    """Return the bytes of a file; memory keeps the HDF5 library away from a full disk."""
+    import h5py
+
+    if dtype not in ("float32", "float16"):
+        _refuse("dtype", "float32 or float16", repr(dtype))
+    missing = architecture.parameter_shapes.keys() - parameters.keys()
+    extra = parameters.keys() - architecture.parameter_shapes.keys()
+    if missing or extra:
+        _refuse(
+            "parameters",
+            f"those of {architecture.name}",
+            f"missing {_names(missing) or 'none'}; extra {_names(extra) or 'none'}",
+        )
+    paths = set(architecture.parameter_shapes)
+    for name in paths:
+        parts = name.split("/")
+        above = {"/".join(parts[:i]) for i in range(1, len(parts))}
+        if not {"", ".", ".."}.isdisjoint(parts) or above & paths:
+            _refuse(name, "a path of its own, without empty parts and dots", repr(name))
+    attributes = {
+        "architecture": architecture_to_dict(architecture),
+        "preprocessing": preprocessing.to_dict(),
+        "provenance": dict(provenance or {}),
+    }
+    buffer = io.BytesIO()
+    # The oldest layout is what every HDF5 library reads, and decaf.hdf5 too.
+    layout = {"libver": ("earliest", "v108"), "alignment_threshold": 1}
+    with h5py.File(buffer, "w", alignment_interval=ALIGNMENT, **layout) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        for name, value in attributes.items():
+            file.attrs[name] = _to_json(name, value)
+        for name, texts in (("labels", labels), ("label_ids", label_ids)):
+            if texts is not None:
+                encoded = _encode(name, texts, architecture.classes)
+                kind = h5py.string_dtype("utf-8", encoded.dtype.itemsize)
+                file.create_dataset(name, data=encoded.astype(kind), track_times=False)
+        group = file.create_group("parameters")
+        for name, shape in architecture.parameter_shapes.items():
+            array = _to_array(name, parameters[name], shape, dtype)
+            group.create_dataset(name, data=array, track_times=False)
+    return buffer.getvalue()
+
+
+def _to_json(name: str, value: Any) -> str:
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        if json.loads(text) != value:
+            _refuse(name, "the same when read again from JSON", "keys or values that change")
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{name}: must be something that JSON can hold; {error}") from error
+    if size > LARGEST_JSON:
+        _refuse(name, f"at most {LARGEST_JSON:,} bytes of JSON", f"{size:,}")
+    return text
+
+
+def _encode(name: str, texts: Sequence[str], classes: int) -> NDArray[np.bytes_]:
+    if isinstance(texts, str) or len(texts) != classes:
+        _refuse(name, f"one string for each of {classes} classes", len(texts))
+    for text in texts:
+        if not isinstance(text, str) or "\0" in text:
+            _refuse(name, "strings without NUL characters", repr(text))
+    try:
+        encoded = [text.encode() for text in texts]
+    except UnicodeEncodeError as error:
+        raise WeightsError(f"{name}: must be valid Unicode; {error}") from error
+    longest = max(1, *map(len, encoded))
+    if longest * classes > LARGEST_LABELS:
+        _refuse(name, f"at most {LARGEST_LABELS // classes:,} bytes each", f"{longest:,}")
+    return np.array(encoded, f"S{longest}")
+
+
+def _to_array(
+    name: str, values: ArrayLike, shape: tuple[int, ...], dtype: str
+) -> NDArray[np.floating]:
+    """Convert to what is stored: little-endian, contiguous, finite."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # nested lists of uneven lengths
+        raise WeightsError(f"{name}: must be an array; {error}") from error
+    if array.dtype.kind != "f":
+        _refuse(name, "an array of floats", array.dtype)
+    if array.shape != shape:
+        _refuse(name, f"of shape {shape}", array.shape)
+    if not np.isfinite(array).all():
+        _refuse(name, "finite", f"{np.count_nonzero(~np.isfinite(array)):,} NaN or infinite")
+    with np.errstate(over="ignore", under="ignore"):
+        stored = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
+    if not np.isfinite(stored).all():
+        largest = np.finfo(dtype).max
+        _refuse(name, f"at most {largest:g} in size to be {dtype}", f"{np.abs(array).max():g}")
+    return stored
+
+
+def _replace(path: Path, contents: bytes) -> None:
+    """Write beside the target, make sure that it is on the disk, then take the target's name."""
+    target = Path(os.path.realpath(path))  # where a symbolic link points
+    temporary = target.with_name(f".decaf-{os.urandom(8).hex()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(contents)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+# Messages
+
+
+def _names(names: Any) -> str:
+    """List a few names, and say how many more there are."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - 8:,} more" if len(ordered) > 8 else ""
+    return ", ".join(name[:60] for name in ordered[:8]) + more
+
+
+def _brief(error: Exception) -> str:
+    """Return what an error says, on one line of reasonable length: files can be creative."""
+    text = "".join(c if c.isprintable() else "?" for c in str(error))
+    return text if len(text) <= 1000 else f"{text[:1000]}..."
+
+
+def _refuse(what: str, expected: str, got: object) -> NoReturn:
+    raise WeightsError(f"{what} must be {expected}; got {got}")
