@@ -460,7 +460,10 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], Any], str]] = {
 
 
 @pytest.mark.parametrize(("change", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused(saved: Path, change: Callable[[h5py.File], Any], said: str) -> None:
+def test_refused(
+    saved: Path, change: Callable[[h5py.File], Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(saved.parent)  # h5py writes what is "stored elsewhere" to where it stands
     edited(change)(saved)
     assert said in refusal(saved)
 
