@@ -19,6 +19,24 @@ cdef enum:
     STRETCH = 128
 
 
+cdef void divide(
+    const float* x,       # IN  count
+    const float* energy,  # IN  count
+    Py_ssize_t count, float scale, float beta, float k,
+    float* y,             # OUT count
+) noexcept nogil:
+    """y = x / (k + scale * energy) ** beta"""
+    cdef Py_ssize_t p
+    cdef float root
+    if beta == 0.75:
+        for p in range(count):
+            root = sqrtf(k + scale * energy[p])
+            y[p] = x[p] / (root * sqrtf(root))
+    else:
+        for p in range(count):
+            y[p] = x[p] / powf(k + scale * energy[p], beta)
+
+
 def run_lrn_across(
     Tasks tasks,
     const float[:, :, ::1] input,  # IN  N,C,P    P pixels
@@ -46,13 +64,7 @@ def run_lrn_across(
                     for p in range(count):
                         energy[p] += x[p] * x[p]
                 x, y = &input[image, c, first], &out[image, c, first]
-                if beta == 0.75:
-                    for p in range(count):
-                        energy[p] = sqrtf(k + scale * energy[p])
-                        y[p] = x[p] / (energy[p] * sqrtf(energy[p]))
-                else:
-                    for p in range(count):
-                        y[p] = x[p] / powf(k + scale * energy[p], beta)
+                divide(x, energy, count, scale, beta, k, y)
             task = tasks.take()
 
 
@@ -64,18 +76,27 @@ def run_lrn_within(
 ):
     """Take part in ``out = local_response_norm(input)`` within channels until no task is left."""
     cdef Py_ssize_t h = input.shape[1], w = input.shape[2], before = size // 2
-    cdef Py_ssize_t plane, i, j, y, x
-    cdef float scale = alpha / (size * size), energy
+    cdef Py_ssize_t plane, i, j, y, shift, first, count
+    cdef float scale = alpha / (size * size)
+    cdef float energy[STRETCH]
+    cdef const float* x
     with nogil:
         plane = tasks.take()
         while plane < input.shape[0]:
             for i in range(h):
-                for j in range(w):
-                    energy = 0
+                first = 0
+                while first < w:
+                    count = min(<Py_ssize_t>STRETCH, w - first)
+                    for j in range(count):
+                        energy[j] = 0
                     for y in range(max(i - before, 0), min(i - before + size, h)):
-                        for x in range(max(j - before, 0), min(j - before + size, w)):
-                            energy += input[plane, y, x] * input[plane, y, x]
-                    out[plane, i, j] = input[plane, i, j] / powf(k + scale * energy, beta)
+                        for shift in range(first - before, first - before + size):
+                            x = &input[plane, y, 0] + shift
+                            for j in range(max(-shift, 0), min(count, w - shift)):
+                                energy[j] += x[j] * x[j]
+                    divide(&input[plane, i, first], energy, count, scale, beta, k,
+                           &out[plane, i, first])
+                    first += STRETCH
             plane = tasks.take()
 
 

@@ -14,9 +14,10 @@ from decaf.layers.pool import check_adaptive, check_pool
 cdef float INFINITY = float("inf")
 
 
-cdef inline bint beats(float a, float b) noexcept nogil:
-    """Whether a is to be kept rather than b: the larger one, or NaN."""
-    return a > b or a != a
+cdef inline float larger(float a, float b) noexcept nogil:
+    """The larger one, or NaN where there is one.  Two choices without a jump between them."""
+    cdef float most = a if a > b else b  # b, if b is NaN
+    return most if a == a else a
 
 
 def run_max_pool2d(
@@ -32,6 +33,7 @@ def run_max_pool2d(
     cdef Py_ssize_t h = input.shape[1], w = input.shape[2], oh = out.shape[1], ow = out.shape[2]
     cdef Py_ssize_t plane, i, j, y, x, top, left
     cdef float largest
+    cdef const float* row
     cdef float* tallest   # the maximum of each column of a row of windows
     with nogil:
         tallest = &workspace[tasks.join(), 0]
@@ -42,14 +44,14 @@ def run_max_pool2d(
                 for x in range(w):
                     tallest[x] = -INFINITY
                 for y in range(max(top, 0), min(top + kh, h)):
+                    row = &input[plane, y, 0]
                     for x in range(w):
-                        tallest[x] = (input[plane, y, x] if beats(input[plane, y, x], tallest[x])
-                                      else tallest[x])
+                        tallest[x] = larger(row[x], tallest[x])
                 for j in range(ow):
                     left = j * sw - pw
                     largest = -INFINITY
                     for x in range(max(left, 0), min(left + kw, w)):
-                        largest = tallest[x] if beats(tallest[x], largest) else largest
+                        largest = larger(tallest[x], largest)
                     out[plane, i, j] = largest
             plane = tasks.take()
 
@@ -93,7 +95,7 @@ def run_adaptive_avg_pool2d(
     """Take part in ``out = adaptive_avg_pool2d(input)`` until no task is left."""
     cdef Py_ssize_t h = input.shape[1], w = input.shape[2], oh = out.shape[1], ow = out.shape[2]
     cdef Py_ssize_t plane, i, j, y, x, top, left, bottom, right
-    cdef double total
+    cdef double a, b, c, d  # four sums side by side: one would wait for each addition to end
     with nogil:
         plane = tasks.take()
         while plane < input.shape[0]:
@@ -101,11 +103,21 @@ def run_adaptive_avg_pool2d(
                 top, bottom = i * h // oh, ((i + 1) * h + oh - 1) // oh
                 for j in range(ow):
                     left, right = j * w // ow, ((j + 1) * w + ow - 1) // ow
-                    total = 0
+                    a = b = c = d = 0
                     for y in range(top, bottom):
-                        for x in range(left, right):
-                            total += input[plane, y, x]
-                    out[plane, i, j] = <float>(total / ((bottom - top) * (right - left)))
+                        x = left
+                        while x + 4 <= right:
+                            a += input[plane, y, x]
+                            b += input[plane, y, x + 1]
+                            c += input[plane, y, x + 2]
+                            d += input[plane, y, x + 3]
+                            x += 4
+                        while x < right:
+                            a += input[plane, y, x]
+                            x += 1
+                    out[plane, i, j] = <float>(
+                        (a + b + c + d) / ((bottom - top) * (right - left))
+                    )
             plane = tasks.take()
 
 
