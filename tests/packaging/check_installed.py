@@ -1,0 +1,63 @@
+"""The installed wheel at work, far from the source tree, with nothing but what it requires.
+
+Called with the photo of a cat, by the Python that the wheel was installed for.  A
+plain script: an environment with a test runner in it would hide a missing requirement.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+CAT = sys.argv[1]
+
+
+def run(*command: str) -> str:
+    """Return what a command prints; it must succeed, and say nothing on stderr."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}"
+    assert not done.stderr, f"{command} wrote to stderr: {done.stderr}"
+    return done.stdout
+
+
+def check_place_and_version() -> None:
+    import decaf
+
+    assert Path(decaf.__file__).is_relative_to(sys.prefix), decaf.__file__
+    assert decaf.__version__ == metadata.version("decaf")
+
+
+def check_api() -> None:
+    from decaf import DecafNet
+
+    net = DecafNet()
+    assert net.labels[net.classify(CAT).argmax()] == "cat"
+
+
+def check_every_module_imports() -> None:
+    import importlib
+    import pkgutil
+
+    import decaf
+
+    for module in pkgutil.walk_packages(decaf.__path__, "decaf."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    unasked = {"torch", "torchvision", "Cython", "pytest", "skimage"} & set(sys.modules)
+    assert not unasked, f"decaf imports {unasked}"
+
+
+def check_command_line() -> None:
+    assert "cat" in run(str(Path(sys.prefix, "bin", "decaf")), "classify", CAT)
+    assert "fc8" in run(sys.executable, "-m", "decaf", "info")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    checks = [value for name, value in list(globals().items()) if name.startswith("check_")]
+    for check in checks:
+        check()
+    print(f"the installed wheel works: {len(checks)} checks passed")
