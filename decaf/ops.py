@@ -72,19 +72,23 @@ def choose(backend: str) -> str:
         If there is no such backend, or it was not built.
     """
     if backend == "auto":
-        best = available()[0]
-        if best == "numpy":
-            warnings.warn(
-                "decaf's compiled kernels are not built, so NumPy answers, several times "
-                f"slower; install a C compiler and type `{BUILD_COMMAND}` in the source "
-                "folder, or `pip install --force-reinstall --no-binary decaf decaf`",
-                RuntimeWarning,
-                stacklevel=5,
-            )
-        return best
+        if available() == ("numpy",):
+            _warn_once()
+        return available()[0]
     if backend not in available():
         raise ArchitectureError(
             "backend must be one that is built; expected "
             f"{' or '.join(('auto', *available()))}, got {backend!r}"
         )
     return backend
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "decaf's compiled kernels are not built, so NumPy answers, several times slower; "
+        f"install a C compiler and type `{BUILD_COMMAND}` in the source folder, or "
+        "`pip install --force-reinstall --no-binary decaf decaf`",
+        RuntimeWarning,
+        stacklevel=6,  # _warn_once, choose, get_backend, Network, DecafNet, its user
+    )

@@ -311,7 +311,8 @@ class Architecture:
     @cached_property
     def inputs(self) -> dict[str, tuple[str, ...]]:
         """Which layers each layer reads, with the layer before filled in."""
-        before, found = INPUT, {}
+        before = INPUT
+        found: dict[str, tuple[str, ...]] = {}
         for layer in self.layers:
             if layer.name in (INPUT, "", *found):
                 raise ArchitectureError(f"{layer.name!r}: layers must have names, all different")

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from decaf.weights import save_weights
 from numpy.typing import NDArray
 
 from decaf import layers
@@ -25,6 +24,7 @@ from decaf.specs import (
     ReLU,
     Softmax,
 )
+from decaf.weights import save_weights
 
 ARCHITECTURE = Architecture(
     "tiny <&>",  # to be escaped in HTML

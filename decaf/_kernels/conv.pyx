@@ -135,7 +135,9 @@ cdef class PackedConv2d:
             last = row_panels * (run + 1) // runs
             for row in range(row_panels * run // runs, last):
                 filter_ = group * self.group_filters + row * rows
-                bias = NULL if self.bias is None else &self.bias[filter_]
+                bias = NULL
+                if self.bias is not None:
+                    bias = &self.bias[filter_]
                 self.isa.conv_tile(
                     <int>vectors, self.depth,
                     &self.weights[(group * row_panels + row) * self.depth * rows],
