@@ -16,5 +16,6 @@ cdef extern from "isa.h" nogil:
         ConvTile* conv_tile
         DotTile* dot_tile
     int DOT_ROWS
+    int DOT_BLOCK
 
 cdef const Isa* pick(str name) except NULL

@@ -10,7 +10,7 @@ each visit to a few rows serves all images of the batch.
 
 from libc.string cimport memset
 
-from decaf._kernels.isa cimport DOT_ROWS, Isa, pick
+from decaf._kernels.isa cimport DOT_BLOCK, DOT_ROWS, Isa, pick
 from decaf._kernels.tasks cimport Tasks
 
 import numpy as np
@@ -20,7 +20,6 @@ from decaf.layers.linear import check_linear
 
 cdef Py_ssize_t RUN = 4 * DOT_ROWS       # outputs a task
 cdef Py_ssize_t NEAR = 48 * 1024         # floats of input that stay in the second-level cache
-cdef Py_ssize_t SHORTEST = 512           # floats of a row of weights worth a visit
 
 
 cdef class PackedLinear:
@@ -88,7 +87,8 @@ cdef class PackedLinear:
         stays in the cache from one visit to the next.
         """
         cdef Py_ssize_t depth = self.weight.shape[1], lanes = self.isa.lanes
-        cdef Py_ssize_t block = max(NEAR // n, SHORTEST) // lanes * lanes
+        # Whole DOT_BLOCKs, so that sums are cut in the same places for every N.
+        cdef Py_ssize_t block = max(NEAR // n // DOT_BLOCK, 1) * DOT_BLOCK
         cdef Py_ssize_t d = 0, o, i, images, length
         while d < whole:
             length = min(block, whole - d)

@@ -88,24 +88,30 @@ TARGET static void ISA(conv_tile)(int vectors, ptrdiff_t depth, const float *wei
 /* acc[o][n] += lane by lane, sum over d of weight[o][d] * input[n][d], d in steps of LANES
  *
  * A few rows of the weights against a few images.  `depth` is a multiple of LANES.  acc holds
- * LANES partial sums an output; the next block of d goes on with them. */
+ * LANES partial sums an output, to which blocks of DOT_BLOCK terms are added: as in the
+ * convolution, for the sake of the rounding error. */
 TARGET ALWAYS_INLINE void ISA(dot_sums)(const int rows, const int images, ptrdiff_t depth,
                                         const float *weight, ptrdiff_t weight_stride,
                                         const float *input, ptrdiff_t input_stride, float *acc,
                                         ptrdiff_t acc_stride) {
-    VEC a[DOT_ROWS][IMAGES];
-    UNROLL for (int o = 0; o < rows; o++)
-        UNROLL for (int n = 0; n < images; n++) a[o][n] = LOAD(acc + o * acc_stride + n * LANES);
-    for (ptrdiff_t d = 0; d < depth; d += LANES) {
-        VEC w[DOT_ROWS];
-        UNROLL for (int o = 0; o < rows; o++) w[o] = LOAD(weight + o * weight_stride + d);
-        UNROLL for (int n = 0; n < images; n++) {
-            const VEC x = LOAD(input + n * input_stride + d);
-            UNROLL for (int o = 0; o < rows; o++) a[o][n] += w[o] * x;
+    for (ptrdiff_t first = 0; first < depth; first += DOT_BLOCK) {
+        const ptrdiff_t last = first + DOT_BLOCK < depth ? first + DOT_BLOCK : depth;
+        VEC a[DOT_ROWS][IMAGES];
+        UNROLL for (int o = 0; o < rows; o++)
+            UNROLL for (int n = 0; n < images; n++) a[o][n] = (VEC){0};
+        for (ptrdiff_t d = first; d < last; d += LANES) {
+            VEC w[DOT_ROWS];
+            UNROLL for (int o = 0; o < rows; o++) w[o] = LOAD(weight + o * weight_stride + d);
+            UNROLL for (int n = 0; n < images; n++) {
+                const VEC x = LOAD(input + n * input_stride + d);
+                UNROLL for (int o = 0; o < rows; o++) a[o][n] += w[o] * x;
+            }
+        }
+        UNROLL for (int o = 0; o < rows; o++) UNROLL for (int n = 0; n < images; n++) {
+            float *sum = acc + o * acc_stride + n * LANES;
+            STORE(sum, LOAD(sum) + a[o][n]);
         }
     }
-    UNROLL for (int o = 0; o < rows; o++)
-        UNROLL for (int n = 0; n < images; n++) STORE(acc + o * acc_stride + n * LANES, a[o][n]);
 }
 
 TARGET static void ISA(dot_tile)(int rows, int images, ptrdiff_t depth, const float *weight,
