@@ -64,7 +64,7 @@ test-wheel: .venv/.extra-test build/wheel/.installed
 	    "$$($(CURDIR)/$(PY) -c '$(CHELSEA)')"
 
 # Every benchmark checks its result before it takes the time, and writes JSON.
-bench: .venv/.extra-bench .venv/.torch build
+bench: .venv/.extra-test .venv/.extra-bench .venv/.torch build
 	set -e; for name in $(BENCHMARKS); do $(PY) benchmarks/$$name.py; done
 
 lint: .venv/.extra-lint
