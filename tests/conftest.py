@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to test another build than the one that was asked for."""
+    # A shell starts what it puts into the background with Ctrl-C ignored, and a process hands
+    # that on to its children; some tests press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = config.getoption("--kernels")
     sources = sorted(path.stem for path in ROOT.glob("decaf/_kernels/*.pyx"))
     if wanted != "any" and built_kernels() != (sources if wanted == "all" else []):
