@@ -7,7 +7,8 @@
 #   make build    compile the kernels in place (a second run compiles only what changed)
 #   make clean    remove what was built, but neither .venv nor a training run
 #
-# PYTHON=python3.12 makes .venv with another Python; TORCH="torch==…" tests against another torch.
+# PYTHON=python3.12 makes .venv with another Python; TORCH=torch==2.12.0 tests against another
+# torch, TORCH=none without.
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -96,9 +97,12 @@ clean:
 	DECAF_NO_KERNELS=1 $(PIP) install --no-build-isolation --editable '.[$*]'
 	@touch $@
 
-# torch is no extra: it may be there already, or not to be had for this Python.
+# torch is no extra: it may be there already, in a build for the CPU alone, or not at all.
 .venv/.torch: .venv/.made
-	@$(PY) -W ignore -c 'import torch' 2>/dev/null || $(PIP) install '$(TORCH)' || true
+	@[ '$(TORCH)' = none ] || $(PY) -W ignore -c 'import torch' 2>/dev/null || \
+	    $(PIP) install '$(TORCH)+cpu' 2>/dev/null || \
+	    { echo '$(TORCH): no build for the CPU alone; trying the common one, of several GB' \
+	        '(make TORCH=none goes without)' >&2; $(PIP) install '$(TORCH)'; } || true
 	@if $(PY) -W ignore -c 'import torch' 2>/dev/null; \
 	    then $(PIP) install --no-deps '$(TORCHVISION)' && touch $@; \
 	    else echo 'warning: no $(TORCH) for this Python: the tests that need it are skipped' >&2; fi
