@@ -105,7 +105,7 @@ clean:
 	        '(make TORCH=none goes without)' >&2; $(PIP) install '$(TORCH)'; } || true
 	@if $(PY) -W ignore -c 'import torch' 2>/dev/null; \
 	    then $(PIP) install --no-deps '$(TORCHVISION)' && touch $@; \
-	    else echo 'warning: no $(TORCH) for this Python: the tests that need it are skipped' >&2; fi
+	    else echo 'warning: without torch the tests that need it are skipped' >&2; fi
 
 build/wheel/.installed: .venv/.extra-test $(SOURCES)
 	rm -rf build/wheel/dist && mkdir -p build/wheel
