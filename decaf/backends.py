@@ -70,7 +70,11 @@ def get_backend(name: str) -> Backend:
 
 
 class NumpyBackend:
-    """The reference layers, image by image, so that a batch cannot change an answer."""
+    """The reference layers, image by image, so that a batch cannot change an answer.
+
+    BLAS multiplies, on as many threads as its own settings say; another number of *its*
+    threads may change the last bits.
+    """
 
     name = "numpy"
 

@@ -1,9 +1,11 @@
-"""The one dispatch table: the name of a layer function, its reference, its fast twin.
+"""The dispatch table of the layer functions: a name, its reference, its fast twin.
 
     >>> function("relu", "numpy") is decaf.layers.relu
     True
 
-No other file asks whether the kernels were built.
+No other file asks whether the kernels were built.  A plan does not call these functions, which
+check their arguments and make their results anew at each call; ``decaf.backends`` binds the
+loops behind them to buffers, once.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ def kernel(module: str) -> Any:
 
 
 def function(name: str, backend: str) -> Callable[..., Any]:
-    """Return the layer function of that name, of ``"numpy"`` or ``"cython"``."""
-    if backend == "numpy":
+    """Return the layer function of that name, of a backend as :func:`choose` takes it."""
+    if choose(backend) == "numpy":
         return getattr(decaf.layers, name)  # type: ignore[no-any-return]
     return getattr(kernel(TWINS[name]), name)  # type: ignore[no-any-return]
 

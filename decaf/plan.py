@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decaf.backends import Array, Call, get_backend
-from decaf.errors import ShapeError
+from decaf.errors import DecafError, ShapeError
 from decaf.memory import Block, MemoryTable, aligned_empty, place
 from decaf.specs import (
     INPUT,
@@ -37,7 +38,7 @@ from decaf.specs import (
     Linear,
     ReLU,
 )
-from decaf.threads import Team, lend_team
+from decaf.threads import lend_team
 
 WORTH_A_TEAM = 1_000_000  # multiply-adds below which waking helpers costs more than it gains
 
@@ -133,7 +134,7 @@ class Plan:
 
         source, *jobs = _fuse(architecture, wanted)
         self._blocks = _blocks(architecture, (source, *jobs), wanted, batch)
-        arena = aligned_empty(max(block.end for block in self._blocks))
+        arena = self._allocate(max(block.end for block in self._blocks))
         arrays = {block.name: block.array(arena) for block in self._blocks}
         for job in (source, *jobs):  # layers that cost nothing are another name for their input
             for alias in job.aliases:
@@ -142,50 +143,75 @@ class Plan:
 
         scratch = max((self._workspace(job, arrays) for job in jobs), default=0)
         scratch = -(-scratch // 16) * 16  # whole cache lines, so that threads share none
-        memory = aligned_empty(threads * scratch * 4).view(np.float32)
+        memory = self._allocate(threads * scratch * 4).view(np.float32)
         self._scratch = memory.reshape(threads, scratch)  # THREADS,floats
         self.input: Array = arrays[INPUT]
         self.outputs: dict[str, Array] = {name: arrays[name] for name in wanted}
         self.steps = tuple(self._step(job, arrays, batch) for job in jobs)
+        self._team_size = threads if any(step.team for step in self.steps) else 1
+        self._running = False
 
     def run(self) -> None:
-        """Compute ``outputs`` from ``input``.  Allocates no arrays."""
-        with lend_team(self._threads) as team:
-            for step in self.steps:
-                self._do(step, team)
+        """Compute ``outputs`` from ``input``.
+
+        With the compiled kernels it allocates no arrays; the NumPy layers make temporary ones.
+
+        Raises
+        ------
+        DecafError
+            If another thread runs this plan, or an interrupt cut its last run short: helpers
+            may still be at work on it then.
+        """
+        for _ in self._run():
+            pass
 
     def time_steps(self) -> list[float]:
         """Run once; return the seconds that each step took."""
-        seconds = []
-        with lend_team(self._threads) as team:
-            for step in self.steps:
-                start = time.perf_counter()
-                self._do(step, team)
-                seconds.append(time.perf_counter() - start)
-        return seconds
+        ends = [time.perf_counter(), *(time.perf_counter() for _ in self._run())]
+        return [end - start for start, end in pairwise(ends)]
 
-    def _do(self, step: Step, team: Team) -> None:
-        self._tasks.reset()
-        if step.team:
-            team.run(step.call, self._tasks)
-        else:
-            step.call(self._tasks)
+    def _run(self) -> Iterator[None]:
+        """Do step by step, and stop behind each."""
+        if self._running:
+            raise DecafError(
+                f"{self._network.architecture.name}: a plan must be run by one thread at a time, "
+                "to the end; expected one at rest, got one that is running or was interrupted"
+            )
+        self._running = True
+        with lend_team(self._team_size) as team:
+            for step in self.steps:
+                self._tasks.reset()
+                if step.team:
+                    team.run(step.call, self._tasks)
+                else:
+                    step.call(self._tasks)
+                yield
+        self._running = False
 
     def memory(self) -> MemoryTable:
         """Where every value lies, and how much memory the plan takes in all."""
         parameters = self._network.parameter_bytes
         return MemoryTable(self._blocks, self._scratch.nbytes, parameters)
 
+    def _allocate(self, nbytes: int) -> NDArray[np.uint8]:
+        try:
+            return aligned_empty(nbytes)
+        except MemoryError as error:
+            raise DecafError(
+                f"{self._network.architecture.name}: a batch must fit into memory; "
+                f"expected room for {nbytes:,} bytes, got none: take a smaller batch"
+            ) from error
+
     def _workspace(self, job: _Job, arrays: Mapping[str, Array]) -> int:
         engine, packed = self._network.engine, self._network.packed.get(job.layer.name)
-        return engine.workspace(job.layer, packed, [arrays[name] for name in job.reads])
+        return engine.workspace(job.layer, packed, [arrays[name] for name in job.inputs])
 
     def _step(self, job: _Job, arrays: Mapping[str, Array], batch: int) -> Step:
         architecture, layer = self._network.architecture, job.layer
         call = self._network.engine.bind(
             layer,
             self._network.packed.get(layer.name),
-            [arrays[name] for name in job.reads],
+            [arrays[name] for name in job.inputs],
             arrays[job.result],
             job.relu is not None,
             self._threads,
@@ -211,7 +237,8 @@ class _Job:
     """A layer that is computed, with what follows it at no cost; or the input itself."""
 
     layer: Layer
-    reads: tuple[str, ...]  # names of values that have memory of their own
+    inputs: tuple[str, ...]  # names of the layers that it reads
+    reads: tuple[str, ...]  # names of the values behind them, which have memory of their own
     result: str  # the name of the value: the layer's, or that of a fused ReLU
     relu: str | None = None  # the ReLU that joins this layer
     aliases: tuple[str, ...] = ()  # Dropout, Flatten: other names of the same value
@@ -223,7 +250,7 @@ def _fuse(architecture: Architecture, wanted: Sequence[str]) -> list[_Job]:
     The first job is the input.
     """
     needed, readers = _needed(architecture, wanted)
-    jobs = [_Job(Layer(INPUT), (), INPUT)]
+    jobs = [_Job(Layer(INPUT), (), (), INPUT)]
     source = {INPUT: jobs[0]}  # layer -> the job that gives its value
     for layer in architecture.layers:
         if layer.name not in needed:
@@ -244,7 +271,7 @@ def _fuse(architecture: Architecture, wanted: Sequence[str]) -> list[_Job]:
             source[layer.name] = before
         else:
             reads = tuple(source[name].result for name in inputs)
-            source[layer.name] = _Job(layer, reads, layer.name)
+            source[layer.name] = _Job(layer, inputs, reads, layer.name)
             jobs.append(source[layer.name])
     return jobs
 

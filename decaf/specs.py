@@ -30,7 +30,8 @@ Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = int | tuple[int, int]
 
 INPUT = "data"  # the name of the network's input, as in Caffe
-LARGEST_OUTPUT = 2**28  # values that a layer may give for one image; AlexNet's most is 193,600
+LARGEST_OUTPUT = 2**24  # values that a layer may give for one image; AlexNet's most is 290,400
+LARGEST_NUMBER = 2**20  # in a spec; the widest layer of AlexNet has 4,096 outputs
 
 
 def pair(value: Pair) -> tuple[int, int]:
@@ -57,12 +58,18 @@ class Layer:
         """Multiplications (each with its addition) for one image; 0 where they do not count."""
         return 0
 
+    def __post_init__(self) -> None:
+        named = isinstance(self.name, str) and bool(self.name)
+        self._need(named, "a layer must have a name; expected a string", self.name)
+        listed = isinstance(self.inputs, tuple) and all(type(i) is str for i in self.inputs)
+        self._need(listed, "inputs must be names; expected a tuple of strings", self.inputs)
+
     # The checks below run when a spec is made, so that a bad number is reported where it
     # was written and not where it is first used.
 
     def _need(self, holds: bool, rule: str, got: object) -> None:
         if not holds:
-            raise ArchitectureError(f"{self.name}: {rule}; got {got!r}")
+            raise ArchitectureError(f"{self.name or 'a layer'}: {rule}; got {got!r}")
 
     def _whole(self, *names: str, least: int = 1, pairs: bool = False) -> None:
         for name in names:
@@ -70,8 +77,8 @@ class Layer:
             values = value if pairs and isinstance(value, tuple) else (value,)
             self._need(
                 len(values) == (2 if values is value else 1)
-                and all(type(v) is int and least <= v < 2**31 for v in values),
-                f"{name} must be a whole number of at least {least}"
+                and all(type(v) is int and least <= v <= LARGEST_NUMBER for v in values),
+                f"{name} must be a whole number from {least} to {LARGEST_NUMBER}"
                 + (" or a pair (h, w) of them" if pairs else ""),
                 value,
             )
@@ -93,9 +100,17 @@ class Conv(Layer):
     groups: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._whole("out_channels", "groups")
         self._whole("kernel_size", "stride", "dilation", pairs=True)
         self._whole("padding", least=0, pairs=True)
+        sizes = zip(pair(self.kernel_size), pair(self.dilation), strict=True)
+        spans = tuple(d * (k - 1) + 1 for k, d in sizes)
+        self._need(
+            all(p < span for p, span in zip(pair(self.padding), spans, strict=True)),
+            f"padding must be less than the window, so that it meets the image; expected {spans}",
+            self.padding,
+        )
         self._need(
             self.out_channels % self.groups == 0,
             f"out_channels must be a multiple of groups; expected a multiple of {self.groups}",
@@ -144,6 +159,7 @@ class _Pool(Layer):
     ceil_mode: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._whole("kernel_size", "stride", pairs=True)
         self._whole("padding", least=0, pairs=True)
         self._need(type(self.ceil_mode) is bool, "ceil_mode must be true or false", self.ceil_mode)
@@ -190,6 +206,7 @@ class AdaptiveAvgPool(Layer):
     output_size: Pair
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._whole("output_size", pairs=True)
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -211,11 +228,17 @@ class LRN(Layer):
     region: str = "across"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._whole("size")
         for name in ("alpha", "beta", "k"):
             value = getattr(self, name)
             finite = type(value) in (int, float) and math.isfinite(value)
-            self._need(finite, f"{name} must be a finite number", value)
+            least = -math.inf if name == "beta" else 0  # as decaf.layers has it
+            self._need(
+                finite and value >= least,
+                f"{name} must be a finite number, at least {least}",
+                value,
+            )
         known = self.region in ("across", "within")
         self._need(known, "region must be 'across' or 'within'", self.region)
 
@@ -231,6 +254,7 @@ class Linear(Layer):
     out_features: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._whole("out_features")
 
     def output_shape(self, *inputs: Shape) -> Shape:
@@ -253,6 +277,7 @@ class Dropout(Layer):
     p: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         number = type(self.p) in (int, float) and 0 <= self.p < 1
         self._need(number, "p must be a number from 0 to below 1", self.p)
 
@@ -301,11 +326,24 @@ class Architecture:
     layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
-        size = self.input_shape
-        if len(size) != 3 or not all(type(s) is int and 0 < s < 2**31 for s in size):
-            raise ArchitectureError(f"{self.name}: input_shape must be C,H,W; got {size!r}")
-        if not self.layers:
-            raise ArchitectureError(f"{self.name}: a network must have at least one layer")
+        size, layers = self.input_shape, self.layers
+        if (
+            not isinstance(size, tuple)
+            or len(size) != 3
+            or not all(type(s) is int and 0 < s <= LARGEST_NUMBER for s in size)
+        ):
+            raise ArchitectureError(
+                f"{self.name}: input_shape must be C,H,W; expected three whole numbers, "
+                f"got {size!r}"
+            )
+        if not isinstance(layers, tuple) or not all(isinstance(a, Layer) for a in layers):
+            raise ArchitectureError(
+                f"{self.name}: layers must be specs; expected a tuple of them, got {layers!r:.100}"
+            )
+        if not layers:
+            raise ArchitectureError(
+                f"{self.name}: a network must have layers; expected at least one, got none"
+            )
         _ = self.shapes  # walks every layer, and so checks the whole
 
     @cached_property
@@ -314,8 +352,11 @@ class Architecture:
         before = INPUT
         found: dict[str, tuple[str, ...]] = {}
         for layer in self.layers:
-            if layer.name in (INPUT, "", *found):
-                raise ArchitectureError(f"{layer.name!r}: layers must have names, all different")
+            if layer.name == INPUT or layer.name in found:
+                raise ArchitectureError(
+                    f"{layer.name}: layers must have different names, and none {INPUT!r}; "
+                    "got this one twice"
+                )
             found[layer.name] = layer.inputs or (before,)
             before = layer.name
         return found
@@ -375,4 +416,6 @@ class Architecture:
             if layer.name == name:
                 return layer
         known = " ".join(layer.name for layer in self.layers)
-        raise ArchitectureError(f"{self.name} must have the layer asked for; {known}; got {name!r}")
+        raise ArchitectureError(
+            f"{self.name}: the layer must be one of the network; expected {known}; got {name!r}"
+        )

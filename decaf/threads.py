@@ -5,7 +5,8 @@ costs some tens of microseconds a step, and survives ``fork``: a child finds the
 its parent without their threads, and makes its own.  (GNU OpenMP hangs there.)
 
 BLAS has threads of its own, but a plan of compiled kernels never calls it, so the two
-never work at the same time.
+never work at the same time.  The NumPy layers leave all threading to BLAS, whose number of
+threads (``OPENBLAS_NUM_THREADS``) may change their last bits; no team helps them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from decaf.errors import DecafError
 
 MOST = 1024  # more threads than this are a mistake in the argument
+MOST_IDLE = 4  # teams of one size that wait for work; more would only hold threads
 
 Step = Callable[[Any], None]  # takes part in a step: called with a Tasks counter
 
@@ -38,9 +41,7 @@ def resolve(threads: int | None) -> int:
         If it is no such number.
     """
     if threads is None:
-        if hasattr(os, "sched_getaffinity"):  # what taskset and containers leave us
-            return min(MOST, len(os.sched_getaffinity(0)))
-        return min(MOST, os.cpu_count() or 1)
+        return min(MOST, _cores())
     try:
         number = operator.index(threads)
     except TypeError:
@@ -48,6 +49,18 @@ def resolve(threads: int | None) -> int:
     if not 1 <= number <= MOST:
         raise DecafError(f"threads must be a whole number from 1 to {MOST}; got {threads!r}")
     return number
+
+
+def _cores() -> int:
+    """Cores that this process may use: those it may run on, less what a container withholds."""
+    if not hasattr(os, "sched_getaffinity"):  # not Linux
+        return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(cores, -(-int(quota) // int(period))))  # rounded up
+    except (OSError, ValueError):  # no such file, or "max": no limit
+        return cores
 
 
 @contextmanager
@@ -72,7 +85,10 @@ def lend_team(size: int) -> Iterator[Team]:
     except BaseException:
         team.dismiss()
         raise
-    idle.append(team)
+    if len(idle) < MOST_IDLE:
+        idle.append(team)
+    else:
+        team.dismiss()
 
 
 _idle: dict[int, list[Team]] = {}
@@ -87,11 +103,21 @@ class Team:
         self._step: Step = _nothing
         self._tasks: Any = None
         self._error: BaseException | None = None
-        self._signals = [(_locked(), _locked()) for _ in range(size - 1)]
-        for wake, done in self._signals:
-            threading.Thread(
+        self._signals: list[tuple[threading.Lock, threading.Lock]] = []
+        for _ in range(size - 1):
+            wake, done = _locked(), _locked()
+            helper = threading.Thread(
                 target=self._help, args=(wake, done), name="decaf", daemon=True
-            ).start()
+            )
+            try:
+                helper.start()
+            except RuntimeError as error:
+                self.dismiss()
+                raise DecafError(
+                    f"threads must be as many as the system allows; expected {size}, "
+                    f"got {len(self._signals) + 1}: {error}"
+                ) from error
+            self._signals.append((wake, done))
 
     def run(self, step: Step, tasks: Any) -> None:
         """Have every member call ``step(tasks)``; return when all have returned."""

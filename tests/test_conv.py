@@ -165,3 +165,10 @@ def test_errors_name_the_argument(backend, changed, message):
     arguments = {"input": normal(2, 4, 9, 7), "weight": normal(6, 2, 3, 2), "groups": 2}
     with pytest.raises(ShapeError, match=f"^conv2d: {message}"):
         layer("conv2d", backend)(**(arguments | changed))
+
+
+@both_backends
+def test_no_channels_are_refused(backend: str) -> None:
+    x, weight = normal(1, 0, 5, 5), normal(3, 0, 2, 2)
+    with pytest.raises(ShapeError, match="conv2d: input must have channels; expected C >= 1"):
+        layer("conv2d", backend)(x, weight)

@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ class Counter:
 
 
 def test_by_default_as_many_as_this_process_may_use() -> None:
-    assert threads.resolve(None) == len(os.sched_getaffinity(0))
+    assert 1 <= threads.resolve(None) <= len(os.sched_getaffinity(0))
     assert threads.resolve(3) == 3
 
 
@@ -110,3 +112,28 @@ def _status(child: int) -> int:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     pytest.fail("the forked child hangs")
+
+
+def test_idle_teams_are_few() -> None:
+    with ExitStack() as stack:
+        for _ in range(threads.MOST_IDLE + 3):
+            stack.enter_context(threads.lend_team(3))
+    assert len(threads._idle[3]) == threads.MOST_IDLE
+
+
+def test_a_thread_that_cannot_start_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(DecafError, match="expected 6, got 1: can't start new thread"):
+        threads.Team(6)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("150000 100000", 2), ("max 100000", 64)])
+def test_a_containers_quota_counts(
+    monkeypatch: pytest.MonkeyPatch, limit: str, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    monkeypatch.setattr(Path, "read_text", lambda self, encoding: limit)
+    assert threads.resolve(None) == expected

@@ -90,7 +90,9 @@ def run_lrn_within(
                     for j in range(count):
                         energy[j] = 0
                     for y in range(max(i - before, 0), min(i - before + size, h)):
-                        for shift in range(first - before, first - before + size):
+                        # Only shifts that meet the row, however large the window.
+                        for shift in range(max(first - before, 1 - count),
+                                           min(first - before + size, w)):
                             x = &input[plane, y, 0] + shift
                             for j in range(max(-shift, 0), min(count, w - shift)):
                                 energy[j] += x[j] * x[j]

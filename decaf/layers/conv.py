@@ -129,6 +129,8 @@ def check_conv2d(
     _check.integer("conv2d", "groups", groups, 1)
     n, c = input.shape[:2]
     o, _, kh, kw = weight.shape
+    if c == 0:
+        raise ShapeError(f"conv2d: input must have channels; expected C >= 1, got {input.shape}")
     if c % groups or o % groups:
         raise ShapeError(
             f"conv2d: groups must divide the channels C and O; got {groups}, C = {c}, O = {o}"
