@@ -1,7 +1,8 @@
 """The command ``decaf``: results on stdout, everything else on stderr.
 
 Exit status: 0; 1 when some photos could not be used (the others are answered); 2 for wrong
-usage or unusable weights; 130 after Ctrl-C; 141 when the reader of stdout went away.
+usage, unusable weights or an unexpected error, of which ``--debug`` shows the traceback; 130
+after Ctrl-C; 141 when the reader of stdout went away.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ document a photo and line:
   {"photo": "cat.jpg", "top": [{"index": 3, "label": "cat", "score": 0.98}, ...]}
   {"photo": "notes.txt", "error": "notes.txt: must be ..."}
 
-A photo that cannot be used does not stop the others; the exit status is then 1.
+A photo that cannot be used does not stop the others; the exit status is then 1.  It is 2
+for wrong usage, unusable weights or an unexpected error.
 """
 
 INFO_HELP = """\
@@ -67,10 +69,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Python flushes stdout once more at the end; what is left has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         return 141
+    except Exception as error:
+        return _unexpected(error, arguments.debug)
     return status
+
+
+def _unexpected(error: Exception, debug: bool) -> int:
+    """Say what nobody foresaw, such as a lack of memory or a full disk."""
+    if debug:
+        import traceback
+
+        lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
+    else:
+        what = f"{type(error).__name__}: {error}".removesuffix(": ")  # MemoryError says no more
+        lines = [f"decaf: unexpected error: {what}"]
+    for line in lines:
+        _say(_printable(line), sys.stderr, None)
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
+    return 2
+
+
+def _discard_stdout() -> None:
+    """Python flushes stdout once more at the end; what is left has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,6 +140,10 @@ def _parser() -> argparse.ArgumentParser:
     info.set_defaults(command=_info)
     info.add_argument("weights", nargs="?", metavar="W", help="default: the one inside the package")
     info.add_argument("--json", action="store_true", help="one JSON document")
+    for command in (classify, info):
+        command.add_argument(
+            "--debug", action="store_true", help="show the traceback of an unexpected error"
+        )
     return parser
 
 
@@ -247,8 +278,10 @@ def _progress_bar(total: int) -> Any:
     return tqdm(total=total, unit="photo", file=sys.stderr)
 
 
-def _say(text: str, stream: TextIO, bar: Any) -> None:
+def _say(text: str, stream: TextIO | None, bar: Any) -> None:
     """Write a line at once: a reader at the other end of a pipe waits for it."""
+    if stream is None:  # Python's way to say that it was closed
+        return
     if bar is None:
         stream.write(f"{text}\n")
     else:

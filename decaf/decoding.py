@@ -277,14 +277,19 @@ def orientation(image: Image.Image) -> int:
     exif = image.info.get("exif")
     if exif is None and "Raw profile type exif" in image.info:  # PNG of before the eXIf chunk
         lines = str(image.info["Raw profile type exif"]).split("\n")[3:]
-        exif = bytes.fromhex("".join(lines))
+        try:
+            exif = bytes.fromhex("".join(lines))
+        except ValueError:  # not hexadecimal
+            pass
     if isinstance(exif, bytes):
         found = _exif_orientation(exif)
         if found is not None:
             return found
-    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp", b""))
+    xmp = image.info.get("xmp", image.info.get("XML:com.adobe.xmp"))
     if isinstance(xmp, str):
         xmp = xmp.encode(errors="replace")
+    if not isinstance(xmp, bytes):  # anything may stand in `info`
+        return 1
     match = re.search(rb'tiff:Orientation(?:="|>)([1-8])', xmp)
     return int(match[1]) if match else 1
 

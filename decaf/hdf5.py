@@ -39,6 +39,8 @@ Buffer: TypeAlias = bytes | mmap.mmap
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOWHERE = 2**64 - 1  # the address of what has not been stored
 MOST_ITEMS = 100_000  # headers, messages, links and chunks of one file; SqueezeNet has 1,000
+MOST_LEVELS = 17  # of a tree; with two entries a node that is enough for MOST_ITEMS
+LONGEST_NAME = 1024  # bytes
 MOST_DIMENSIONS = 8
 LARGEST_RATIO = 1000  # bytes that one byte of gzip may stand for
 
@@ -246,6 +248,8 @@ class File:
         Fixed or variable length; one string for a scalar.  They must be UTF-8.
         """
         size = value.type.size
+        if size == 0:
+            _refuse("the type", "string of at least one byte", value.type)
         variable = value.type.kind == VARIABLE and value.type.bits & 0xF == 1 and size == 16
         if not variable and value.type.kind != STRING:
             _refuse("the type", "string", value.type)
@@ -255,8 +259,7 @@ class File:
             raw = self._contiguous(value)
         else:
             raw = value.raw
-        parts = [raw[i : i + size] for i in range(0, len(raw), size)] if size else [b""]
-        parts = parts[: math.prod(value.shape)]
+        parts = [raw[i : i + size] for i in range(0, len(raw), size)]
         if variable:
             places = [self._heap_object(part) for part in parts]
             total = sum(length for _, length in places)
@@ -322,8 +325,9 @@ class File:
             start.take(16)
         return start.uint(8)
 
-    def _count(self) -> None:
-        self._items += 1
+    def _count(self, items: int = 1) -> None:
+        """Call this before reading: blocks may overlap, so few bytes can stand for many items."""
+        self._items += items
         if self._items > MOST_ITEMS:
             _refuse("the file", f"of at most {MOST_ITEMS:,} links, messages and chunks", "more")
 
@@ -346,7 +350,7 @@ class File:
             head.expect(what="object header", version=(1,))
             head.take(7)
             size, start = head.uint(4), address + 16
-        blocks, seen = [(start, size)], {start}
+        blocks, seen, total = [(start, size)], {start}, size
         for start, size in blocks:  # grows by continuations
             block = _Bytes(self.data, start, size)
             while block.left >= (4 + 2 * track_order if new else 8):
@@ -369,11 +373,16 @@ class File:
                     start, size = start + 4, size - 8  # its mark and its checksum
                 if start in seen:
                     _refuse("a header", "without loops", f"byte {start:,} twice")
+                total += size
+                if total > len(self.data):
+                    _refuse("a header", "no larger than the file", f"blocks of {total:,} bytes")
                 seen.add(start)
                 blocks.append((start, size))
 
     def _add_link(self, links: dict[str, int | str], name: bytes, target: int | str) -> None:
         self._count()
+        if len(name) > LONGEST_NAME:
+            _refuse("names", f"at most {LONGEST_NAME:,} bytes", f"{len(name):,}")
         try:
             key = name.decode()
         except UnicodeDecodeError as error:
@@ -412,16 +421,16 @@ class File:
                 offset, target, kind = symbols.uint(8), symbols.uint(8), symbols.uint(4)
                 symbols.take(20)
                 name = _Bytes(self.data, start + offset, 0).at
-                end = self.data.find(b"\0", name, start + size)
+                end = self.data.find(b"\0", name, min(start + size, name + LONGEST_NAME + 1))
                 if offset >= size or end < 0:
-                    _refuse("names", "inside the group's heap", f"one at {offset:,} of {size:,}")
+                    expected = f"inside the group's heap, at most {LONGEST_NAME:,} bytes each"
+                    _refuse("names", expected, f"one at {offset:,} of {size:,}")
                 self._add_link(links, self.data[name:end], "soft" if kind == 2 else target)
 
     def _tree(self, address: int, kind: int, key_size: int) -> Iterator[tuple[bytes, int]]:
         """Key and address of all that a version 1 B-tree lists (III.A.1)."""
         todo: list[tuple[int, int | None]] = [(address, None)]
         while todo:
-            self._count()
             address, expected_level = todo.pop()
             head = _Bytes(self.data, address, 24)
             _signature(head, b"TREE")
@@ -429,6 +438,9 @@ class File:
             level, count = head.uint(1), head.uint(2)
             if expected_level is not None and level != expected_level:
                 _refuse("the level of a tree", str(expected_level), level)
+            if level > MOST_LEVELS:
+                _refuse("the level of a tree", f"at most {MOST_LEVELS}", level)
+            self._count(1 + count)  # the node and its entries: chunks, SNODs, or further nodes
             body = _Bytes(self.data, address + 24, count * (key_size + 8))
             entries = [(body.take(key_size), body.uint(8)) for _ in range(count)]
             if level == 0:
@@ -530,7 +542,6 @@ class File:
         expected = math.prod(-(-s // c) for s, c in zip(shape, chunk_shape, strict=True))
         chunks: dict[tuple[int, ...], Chunk] = {}
         for key, offset in self._tree(tree, 1, 8 + 8 * (axes + 1)) if tree != NOWHERE else ():
-            self._count()
             part = _Bytes(key, 0, len(key))
             stored, skipped = part.uint(4), part.uint(4)
             place = tuple(part.uint(8) for _ in range(axes))

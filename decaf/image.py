@@ -123,17 +123,22 @@ def _load(photo: object, max_pixels: int) -> npt.NDArray[np.uint8]:
     return np.array(rgb)
 
 
-def describe(photo: object) -> str:
+def describe(photo: Any) -> str:
     """Name a photo for an error message: its path, or what it is."""
     if isinstance(photo, (str, os.PathLike)):
         return os.fsdecode(photo)
-    if isinstance(photo, (bytes, bytearray, memoryview)):
+    if isinstance(photo, (bytes, bytearray)):
         return f"bytes ({len(photo)} bytes)"
+    if isinstance(photo, memoryview):
+        try:
+            return f"bytes ({photo.nbytes} bytes)"
+        except ValueError:  # it has been released
+            return "memoryview"
     if isinstance(photo, np.ndarray):
         return f"array {photo.shape}"
     if hasattr(photo, "read"):
         return "<file>"
-    if hasattr(photo, "mode") and hasattr(photo, "size"):
+    if hasattr(photo, "mode") and isinstance(getattr(photo, "size", None), tuple):
         return f"image ({photo.mode}, {'x'.join(map(str, photo.size))})"
     return type(photo).__name__
 

@@ -337,7 +337,9 @@ class DecafNet:
         values = np.asarray(x)
         shape = self.architecture.input_shape
         if values.dtype.kind != "f" or values.dtype.itemsize not in (4, 8):
-            raise ShapeError(f"data: must be float32 or float64; got {values.dtype}")
+            raise ShapeError(
+                f"data: must be floats; expected float32 or float64, got {values.dtype}"
+            )
         if values.ndim != 4 or values.shape[1:] != shape:
             raise ShapeError(
                 "data: must be N,C,H,W as the network takes it; "

@@ -16,16 +16,18 @@ def is_single(images: Any) -> bool:
     """Return whether this is one photo, and not a list of them.
 
     An array with N in front is a list, and so is an array or a column of paths.  An open file
-    is one photo, though Python would iterate over its lines.
+    is one photo, though Python would iterate over its lines; and bytes are one photo, though
+    a memoryview has axes too.
     """
-    ndim = getattr(images, "ndim", None)
-    if ndim is not None:
-        return not (ndim == 4 or (ndim == 1 and images.dtype.kind in "OUS"))
-    return (
+    if (
         isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike))
         or hasattr(images, "read")
         or not isinstance(images, Iterable)
-    )
+    ):
+        return True
+    ndim = getattr(images, "ndim", None)
+    kind = getattr(getattr(images, "dtype", None), "kind", None)  # only NumPy's dtypes have one
+    return not (ndim is None or ndim == 4 or (ndim == 1 and kind in ("O", "U", "S")))
 
 
 def each(images: Any) -> Iterator[Named]:

@@ -67,8 +67,9 @@ class Preprocessing:
     Raises
     ------
     ImageError
-        For a value that is of the wrong type, not positive, not finite, larger than 4096, or
-        a crop larger than what it is cut from.
+        For a value that is of the wrong type, not positive, not finite, larger than 4096, a
+        crop larger than what it is cut from, or numbers that make of a pixel what float32
+        cannot hold.
     """
 
     resize: int | tuple[int, int]
@@ -94,6 +95,8 @@ class Preprocessing:
         put("std", _numbers("std", self.std, 3))
         _must(self.divide > 0, "divide", "a positive number", self.divide)
         _must(min(self.std) > 0, "std", "3 positive numbers", self.std)
+        given = (self.divide, self.mean, self.std)
+        _must(_finite(*given), "divide, mean, std", "pixels that stay finite in float32", given)
         known = self.interpolation in INTERPOLATIONS
         _must(known, "interpolation", f"one of {', '.join(INTERPOLATIONS)}", self.interpolation)
         h, w = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
@@ -169,6 +172,14 @@ def _numbers(field: str, values: Any, length: int) -> tuple[float, ...]:
     fits = fits and all(math.isfinite(v) and abs(v) <= 1e6 for v in values)
     _must(fits, field, f"{length} finite number(s)", values)
     return tuple(float(v) for v in values)
+
+
+def _finite(divide: float, mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
+    """Whether the extreme pixels, and so all between them, stay finite in `prepare`'s float32."""
+    extremes = np.array([[0], [255]], np.float32)  # pixels, channels
+    with np.errstate(all="ignore"):
+        x = extremes / np.float32(divide) - np.array(mean, np.float32)
+        return bool(np.isfinite(x / np.array(std, np.float32)).all())
 
 
 TORCHVISION_IMAGENET = Preprocessing(

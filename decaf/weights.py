@@ -43,7 +43,7 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -203,6 +203,8 @@ def save_weights(
         If anything does not fit, a value is not finite or becomes infinite in `dtype`, or
         the file cannot be written.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        _refuse("path", "a path", type(path).__name__)
     path = Path(path)
     try:
         contents = _serialise(
@@ -299,7 +301,8 @@ def _json(file: File, root: Node, name: str) -> Any:
 
     try:
         value = json.loads(text, parse_constant=constant, object_pairs_hook=without_repetition)
-        json.dumps(value, ensure_ascii=False).encode()  # half a character can hide in an escape
+        # An infinity can hide in 1e999, and half a character in an escape.
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError, WeightsError) as error:
         raise WeightsError(f"{name}: must be valid JSON; {error}") from error
     return value
@@ -320,9 +323,12 @@ def _labels(file: File, root: Node, name: str, classes: int) -> tuple[str, ...] 
     if value.shape != (classes,):
         _refuse(name, f"one string for each of {classes} classes", f"shape {value.shape}")
     try:
-        return tuple(file.text(value, LARGEST_LABELS))
+        texts = tuple(file.text(value, LARGEST_LABELS))
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from error
+    if len(texts) != classes:
+        _refuse(name, f"one string for each of {classes} classes", len(texts))
+    return texts
 
 
 def _parameters(
@@ -421,6 +427,16 @@ def _serialise(
     """Return the bytes of a file; memory keeps the HDF5 library away from a full disk."""
     import h5py
 
+    for name, given, kind, expected in (
+        ("architecture", architecture, Architecture, "an Architecture"),
+        ("parameters", parameters, Mapping, "a mapping from names to arrays"),
+        ("preprocessing", preprocessing, Preprocessing, "a Preprocessing"),
+        ("labels", labels, Sized, "a sequence of strings"),
+        ("label_ids", label_ids, (Sized, type(None)), "a sequence of strings, or None"),
+        ("provenance", provenance, (Mapping, type(None)), "a mapping, or None"),
+    ):
+        if not isinstance(given, kind):
+            _refuse(name, expected, type(given).__name__)
     if dtype not in ("float32", "float16"):
         _refuse("dtype", "float32 or float16", repr(dtype))
     missing = architecture.parameter_shapes.keys() - parameters.keys()
@@ -533,7 +549,7 @@ def _replace(path: Path, contents: bytes) -> None:
 
 def _names(names: Any) -> str:
     """List a few names, and say how many more there are."""
-    ordered = sorted(names)
+    ordered = sorted(map(str, names))
     more = f" and {len(ordered) - 8:,} more" if len(ordered) > 8 else ""
     return ", ".join(name[:60] for name in ordered[:8]) + more
 

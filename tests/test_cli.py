@@ -217,11 +217,56 @@ def test_unusable_weights(arguments: tuple[str, ...], capsys: pytest.CaptureFixt
     assert err.startswith("decaf: error: ") and len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError"),
+        (MemoryError("Unable to allocate 9 TiB"), "MemoryError: Unable to allocate 9 TiB"),
+        (RuntimeError("two\nlines\x1b"), "RuntimeError: two\\nlines\\x1b"),
+    ],
+)
+def test_unexpected_errors(
+    weights: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    said: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(DecafNet, "top_k", fail)
+    monkeypatch.setattr("decaf.report.summarise", fail)
+    for arguments in (classify(weights, "0.png"), ("info", weights)):
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert (out, err) == ("", f"decaf: unexpected error: {said}\n")
+        assert main((*arguments, "--debug")) == 2
+        out, err = capsys.readouterr()
+        assert out == "" and "\x1b" not in err
+        assert err.startswith("Traceback (most recent call last):\n") and "in fail\n" in err
+        assert err.rstrip().endswith(said if "lines" not in said else "lines\\x1b")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to write to")
+def test_a_full_disk() -> None:
+    command = [sys.executable, "-m", "decaf", "info"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"decaf: unexpected error: OSError: [Errno 28] No space left")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, part in (
         (["--version"], __version__),
         (["--help"], "classify"),
         (["classify", "--help"], '"error"'),
+        (["classify", "--help"], "--debug"),
+        (["info", "--help"], "--debug"),
         (["info", "--help"], "sha256"),
     ):
         with pytest.raises(SystemExit) as caught:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from decaf import decoding
 from decaf.errors import ImageError
@@ -250,6 +250,34 @@ def test_damaged_exif_is_ignored_without_a_word(exif: bytes) -> None:
     np.testing.assert_array_equal(load_image(data), pixels)
     image = Image.fromarray(pixels)
     image.info["exif"] = exif
+    np.testing.assert_array_equal(load_image(image), pixels)
+
+
+@pytest.mark.parametrize("text", ["\nexif\n4\nzz", "\nexif\n 3\n4", "no hexadecimal", ""])
+def test_damaged_exif_in_the_text_of_a_png_is_ignored(text: str) -> None:
+    pixels = noise(4, 5, 3)
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Raw profile type exif", text)
+    data = encode(Image.fromarray(pixels), pnginfo=notes)
+    assert b"Raw profile type exif" in data
+    np.testing.assert_array_equal(load_image(data), pixels)
+
+
+def test_xmp_counts_where_the_exif_in_the_text_of_a_png_is_damaged() -> None:
+    pixels = noise(4, 5, 3)
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Raw profile type exif", "\nexif\n4\nzz")
+    notes.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="3"/>')
+    data = encode(Image.fromarray(pixels), pnginfo=notes)
+    np.testing.assert_array_equal(load_image(data), pixels[::-1, ::-1])
+
+
+@pytest.mark.parametrize("key", ["exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"])
+@pytest.mark.parametrize("value", [None, 6, ("6",), {"Orientation": 6}], ids=repr)
+def test_what_is_no_metadata_is_ignored(key: str, value: object) -> None:
+    pixels = noise(4, 5, 3)
+    image = Image.fromarray(pixels)
+    image.info[key] = value
     np.testing.assert_array_equal(load_image(image), pixels)
 
 

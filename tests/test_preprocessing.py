@@ -291,6 +291,22 @@ def test_recipes_that_cannot_be(field: str, value: Any) -> None:
         Preprocessing.from_dict(values)
 
 
+@pytest.mark.parametrize("values", [
+    {"std": (1e-50, 1, 1)}, {"std": (1, 1, 1e-40)}, {"divide": 1e-50}, {"divide": 1e-40},
+    {"divide": 1e-30, "std": (1, 1e-30, 1)}, {"mean": (1e6, 0, 0), "std": (1e-33, 1, 1)},
+], ids=str)  # fmt: skip
+def test_recipes_beyond_float32(values: dict[str, Any]) -> None:
+    with pytest.raises(ImageError, match="stay finite in float32, got .*1e-"):
+        dataclasses.replace(PLAIN, **values)
+
+
+def test_a_recipe_at_the_edge_of_float32() -> None:
+    recipe = dataclasses.replace(PLAIN, mean=(1e6, 0, -1e6), std=(1e-32, 1e-32, 1e-32))
+    for value in (0, 1, 254, 255):
+        x = prepare(np.full((8, 8, 3), value, np.uint8), recipe)
+        assert np.isfinite(x).all() and abs(x).max() > 9e37
+
+
 def test_dictionaries_with_other_keys() -> None:
     values = PLAIN.to_dict()
     for key in values:

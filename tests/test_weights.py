@@ -10,8 +10,12 @@ import hashlib
 import json
 import mmap
 import os
+import re
+import struct
 import subprocess
 import sys
+import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -426,6 +430,7 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], Any], str]] = {
     "JSON list": (attribute("architecture", "[]"), "architecture: must be a dictionary"),
     "JSON NaN": (attribute("provenance", '{"a": NaN}'), "finite; got NaN"),
     "JSON infinity": (attribute("provenance", '{"a": -Infinity}'), "finite; got -Infinity"),
+    "JSON too large": (attribute("provenance", '{"a": [1e999]}'), "provenance: must be valid JSON"),
     "JSON deep": (attribute("provenance", "[" * 30_000), "provenance: must be valid JSON"),
     "JSON deep 2": (attribute("architecture", '{"name":' * 7000), "must be valid JSON"),
     "JSON huge integer": (attribute("preprocessing", '{"a": ' + "9" * 5000 + "}"), "JSON"),
@@ -435,15 +440,15 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], Any], str]] = {
     "provenance a list": (attribute("provenance", "[1]"), "a dictionary; got list"),
     "unknown layer": (described(lambda d: d["layers"][4].update(kind="eval")), "fc2: kind"),
     "layer twice": (described(lambda d: d["layers"].append(d["layers"][0])), "block/conv1"),
-    "no layers": (described(lambda d: d["layers"].clear()), "at least one layer"),
+    "no layers": (described(lambda d: d["layers"].clear()), "at least one"),
     "other input": (described(lambda d: d.update(input_shape=[3, 8, 9])), "shape must be what"),
     "wider layer": (
         described(lambda d: d["layers"][0].update(out_channels=6)),
         "block/conv1/weight must be of shape (6, 3, 3, 2); got (4, 3, 3, 2)",
     ),
     "huge layer": (
-        described(lambda d: d["layers"][4].update(out_features=2**28)),
-        "one string for each of 268435456 classes",
+        described(lambda d: d["layers"][4].update(out_features=2**20)),
+        "one string for each of 1048576 classes",
     ),
     "no such crop": (described(lambda d: d.pop("crop"), "preprocessing"), "crop"),
     "wrong crop": (described(lambda d: d.update(crop=[9, 9]), "preprocessing"), "(3, 9, 9)"),
@@ -547,6 +552,7 @@ def test_damaged_bytes(tmp_path: Path, lib: str, options: dict[str, Any]) -> Non
                 loaded.architecture.parameter_shapes
             )
             assert loaded.architecture != TINY or loaded.architecture.parameter_shapes == shapes
+            assert len(loaded.labels) == loaded.architecture.classes
     assert min(counts.values()) > 20, counts
 
 
@@ -628,6 +634,140 @@ def test_many_objects_are_not_all_read(saved: Path, monkeypatch: Any) -> None:
     assert "at most 300" in refusal(saved)
 
 
+def root_tree(path: Path) -> tuple[bytearray, int]:
+    """Bytes of a file, and where they say where the tree of the root's members starts."""
+    data = bytearray(path.read_bytes())
+    header, tree, heap = (int.from_bytes(data[i : i + 8], "little") for i in (64, 80, 88))
+    place = data.index(struct.pack("<QQ", tree, heap), header)
+    data += bytes(-len(data) % 8)
+    return data, place
+
+
+def tree_node(level: int, count: int, *children: int) -> bytes:
+    entries = b"".join(struct.pack("<QQ", 0, child) for child in children)
+    return b"TREE" + struct.pack("<BBHQQ", 0, level, count, 2**64 - 1, 2**64 - 1) + entries
+
+
+def many_empty_leaves(path: Path, levels: int) -> bytearray:
+    """65,535 references to one node without members, on each level."""
+    data, place = root_tree(path)
+    target = len(data)
+    data += b"SNOD" + struct.pack("<BBH", 1, 0, 0) + bytes(40)
+    for level in range(levels):
+        node = tree_node(level, 65535, *[target] * 65535) + bytes(8)
+        target = len(data)
+        data += node
+    data[place : place + 8] = target.to_bytes(8, "little")
+    return data
+
+
+def overlapping_levels(path: Path, levels: int) -> bytearray:
+    """A node inside the entries of the one above it, and so on."""
+    data, place = root_tree(path)
+    data[place : place + 8] = len(data).to_bytes(8, "little")
+    for level in reversed(range(levels)):
+        data += tree_node(level, 65535, len(data) + 40)
+    return data + bytes(16 * 65535 + 64)
+
+
+@pytest.mark.parametrize(
+    ("craft", "levels", "said"),
+    [
+        (many_empty_leaves, 2, "at most 100,000 links"),
+        (overlapping_levels, 2, "at most 100,000 links"),
+        (overlapping_levels, 18, "at most 100,000 links"),
+        (overlapping_levels, 19, "level of a tree must be at most 17; got 18"),
+        (overlapping_levels, 255, "level of a tree must be at most 17; got 254"),
+    ],
+)
+def test_trees_that_count_the_same_bytes_again_and_again(
+    saved: Path, craft: Callable[[Path, int], bytearray], levels: int, said: str
+) -> None:
+    data = craft(saved, levels)
+    data[40:48] = len(data).to_bytes(8, "little")
+    saved.unlink()
+    saved.write_bytes(data)
+    tracemalloc.start()
+    start = time.process_time()
+    assert said in refusal(saved)
+    assert time.process_time() - start < 2
+    assert tracemalloc.get_traced_memory()[1] < 100e6
+    tracemalloc.stop()
+
+
+def test_a_tree_of_one_full_node_is_read_through(saved: Path) -> None:
+    """The limit is on what is read, so the same node once is fine: it just has no members."""
+    data = many_empty_leaves(saved, 1)
+    data[40:48] = len(data).to_bytes(8, "little")
+    saved.unlink()
+    saved.write_bytes(data)
+    assert "labels must be 5 strings; got none" in refusal(saved)
+
+
+def test_names_of_members_are_short(saved: Path) -> None:
+    with h5py.File(saved, "r+") as file:
+        file["parameters/" + "x" * 1024] = 1.0
+    assert "missing none; extra xxx" in refusal(saved)
+    with h5py.File(saved, "r+") as file:
+        file["parameters/" + "y" * 1025] = 1.0
+    assert "at most 1,024 bytes each" in refusal(saved)
+
+
+def test_names_of_members_are_short_in_newer_files(tmp_path: Path) -> None:
+    write(tmp_path / "net.h5", lib="latest")
+    with h5py.File(tmp_path / "net.h5", "r+", libver="latest") as file:
+        file["parameters/fc2/" + "y" * 1025] = 1.0
+    assert "names must be at most 1,024 bytes; got 1,025" in refusal(tmp_path / "net.h5")
+
+
+def test_a_header_does_not_overlap_itself(saved: Path) -> None:
+    """Continuations one inside the other, which would make much of a small file."""
+    data = bytearray(saved.read_bytes())
+    root = int.from_bytes(data[64:72], "little")
+    data += bytes(-len(data) % 8)
+    size, first, count = 60_000, len(data), 100
+    for number in range(1, count + 1):
+        body = struct.pack("<QQ", first + 24 * number, size)
+        data += struct.pack("<HHI", 0x10, 16, 0) + body
+    data += bytes(size)
+    at = root + 16  # the first message of the root
+    length = int.from_bytes(data[at + 2 : at + 4], "little")
+    assert length >= 16
+    data[at : at + 2] = (0x10).to_bytes(2, "little")
+    data[at + 8 : at + 24] = struct.pack("<QQ", first, size)
+    data[40:48] = len(data).to_bytes(8, "little")
+    saved.unlink()
+    saved.write_bytes(data)
+    assert "a header must be no larger than the file" in refusal(saved)
+
+
+def test_strings_of_no_length(tmp_path: Path) -> None:
+    """A type of 0 bytes would make one label of five."""
+    path = tmp_path / "net.h5"
+    save(path, labels=[""] * 5)  # five of one byte each
+    assert load_weights(path).labels == ("",) * 5
+    with h5py.File(path) as file:
+        place = file["labels"].id.get_offset()
+    data = path.read_bytes()
+    layout = data.index(struct.pack("<QQ", place, 5))
+    *_, type_message = re.finditer(rb"\x13.{3}\x01\0\0\0", data[:layout], re.DOTALL)
+    start = type_message.start()
+    raw = bytearray(data)
+    raw[start + 4 : start + 8] = bytes(4)
+    raw[layout + 8 : layout + 16] = bytes(8)
+    path.unlink()
+    path.write_bytes(raw)
+    assert "labels: the type must be string of at least one byte" in refusal(path)
+
+
+def test_as_many_labels_as_classes(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = decaf.hdf5.File.text
+    monkeypatch.setattr(
+        decaf.hdf5.File, "text", lambda self, value, most: text(self, value, most)[:1]
+    )
+    assert "labels must be one string for each of 5 classes; got 1" in refusal(saved)
+
+
 def test_one_string_that_all_labels_share(saved: Path) -> None:
     """Few bytes can stand for many: 5 labels of 4 MB that lie at the same place."""
     with h5py.File(saved, "r+") as file:
@@ -660,6 +800,17 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "provenance NaN": ({"provenance": {"a": float("nan")}}, "provenance: must be something"),
     "provenance tuple": ({"provenance": {"a": (1, 2)}}, "keys or values that change"),
     "provenance keys": ({"provenance": {1: 2}}, "keys or values that change"),
+    "no parameters": ({"parameters": None}, "must be a mapping from names to arrays; got NoneType"),
+    "parameters a list": ({"parameters": [1]}, "parameters must be a mapping"),
+    "parameters numbered": ({"parameters": {3: 1, "a": 2}}, "extra 3, a"),
+    "no recipe": ({"preprocessing": None}, "preprocessing must be a Preprocessing; got NoneType"),
+    "recipe a dictionary": (
+        {"preprocessing": recipe(TINY).to_dict()},
+        "preprocessing must be a Preprocessing; got dict",
+    ),
+    "no labels": ({"labels": None}, "labels must be a sequence of strings; got NoneType"),
+    "ids a number": ({"label_ids": 3}, "label_ids must be a sequence of strings, or None; got int"),
+    "provenance a list": ({"provenance": [1]}, "provenance must be a mapping, or None; got list"),
     "dtype": ({"dtype": "float64"}, "dtype must be float32 or float16; got 'float64'"),
     "preprocessing": ({"preprocessing": recipe(decaf_mini())}, "preprocessing's shape"),
 }
@@ -704,6 +855,13 @@ def test_names_that_make_no_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(WeightsError):
         save(tmp_path / "net.h5", net)
     assert not list(tmp_path.iterdir())
+
+
+def test_saving_needs_a_path_and_a_network(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="^path must be a path; got NoneType$"):
+        save(None)  # type: ignore[arg-type]
+    with pytest.raises(WeightsError, match="architecture must be an Architecture; got str"):
+        save_weights(tmp_path / "net.h5", "alexnet", {}, recipe(TINY), [])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("step", ["os.replace", "os.fsync"])
