@@ -8,7 +8,8 @@ Each turn of a contestant is: a pause, one call that does not count, then the ca
   left can be compared although each alone may be off.
 - The pause lets the threads of the one before fall asleep.  Those of OpenMP (PyTorch) and of
   OpenBLAS (NumPy, SciPy) keep a core busy for a while after their work, in the hope of more:
-  OpenBLAS for 2**26 ticks, some 30 ms.  No environment variable is set that would change this.
+  OpenBLAS for 2**26 ticks, some 30 ms; with a pause of 50 ms decaf on two threads still seemed
+  no faster than on one.  No environment variable is set that would change this.
 - The call that does not count wakes each contestant's own threads and brings its data back
   into the caches, so that it is timed as in a steady stream of its own work.
 
@@ -23,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-PAUSE = 0.05  # seconds
+PAUSE = 0.25  # seconds
 
 
 @dataclass(frozen=True)

@@ -63,3 +63,9 @@ def test_the_files_that_pages_name_exist() -> None:
     for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "weights" / "README.md"]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_tables_are_filled_in_and_name_their_files() -> None:
+    assert not re.search(r"\b[A-Z]+_(TABLE|TEXT)\b", README)
+    for name in ("parity", "net", "startup", "memory", "layers", "gemm"):
+        assert f"benchmarks/results/{name}.json" in README
