@@ -119,11 +119,21 @@ def _parser() -> argparse.ArgumentParser:
     add("photos", nargs="+", metavar="PHOTO", help="an image file; - reads one from stdin")
     add("--weights", metavar="W", help="weights file (default: the network inside the package)")
     add("--top", type=_positive, default=5, metavar="K", help="classes a photo (default: 5)")
-    add("--oversample", action="store_true", help="average ten crops: slower, a little better")
+    add(
+        "--oversample",
+        action="store_true",
+        help="average ten crops: slower, right a little more often",
+    )
     add("--json", action="store_true", help="one JSON document a photo and line")
-    add("--threads", type=_positive, metavar="T", help="default: as many as there are cores")
+    add("--threads", type=_positive, metavar="T", help="threads (default: one a core)")
     add("--backend", choices=("auto", "cython", "numpy"), default="auto", help="default: auto")
-    add("--batch-size", type=_positive, default=32, metavar="N", help="at once (default: 32)")
+    add(
+        "--batch-size",
+        type=_positive,
+        default=32,
+        metavar="N",
+        help="photos computed at once (default: 32)",
+    )
     add(
         "--max-pixels",
         type=_positive,
@@ -138,7 +148,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     info.set_defaults(command=_info)
-    info.add_argument("weights", nargs="?", metavar="W", help="default: the one inside the package")
+    info.add_argument(
+        "weights",
+        nargs="?",
+        metavar="W",
+        help="weights file (default: the network inside the package)",
+    )
     info.add_argument("--json", action="store_true", help="one JSON document")
     for command in (classify, info):
         command.add_argument(

@@ -137,7 +137,8 @@ def describe(photo: Any) -> str:
     if isinstance(photo, np.ndarray):
         return f"array {photo.shape}"
     if hasattr(photo, "read"):
-        return "<file>"
+        name = getattr(photo, "name", None)  # a path; "<stdin>"; a number for a bare descriptor
+        return name if isinstance(name, str) else "<file>"
     if hasattr(photo, "mode") and isinstance(getattr(photo, "size", None), tuple):
         return f"image ({photo.mode}, {'x'.join(map(str, photo.size))})"
     return type(photo).__name__
