@@ -311,7 +311,7 @@ def caffe_outputs() -> Figures:
 
 def same_bits() -> Figures:
     """The same bits alone, in batches of 7 and 32, on 1 and 2 threads."""
-    cases = {"alexnet": (1, 2, 7), "squeezenet1_1": (1, 7, 32), "decaf_mini": (1, 7, 32)}
+    cases = dict.fromkeys(("alexnet", "squeezenet1_1", "decaf_mini"), (1, 7, 32))
     found: Figures = {}
     for name, batches in cases.items():
         architecture = architectures.ARCHITECTURES[name](10 if name == "decaf_mini" else 1000)
