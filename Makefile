@@ -17,7 +17,7 @@ TORCHVISION ?= torchvision==0.28.0
 PY := .venv/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 PYTEST := .venv/bin/pytest
-BENCHMARKS := parity layers gemm net memory startup
+BENCHMARKS := parity layers ladder_conv memory startup peers
 CHELSEA := import importlib.util, pathlib; \
 	print(pathlib.Path(importlib.util.find_spec("skimage").origin).parent / "data" / "chelsea.png")
 # Before a folder: take decaf from there, and not from the working directory.

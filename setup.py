@@ -23,6 +23,7 @@ from setuptools.errors import BaseError, CCompilerError, FileError
 KERNELS = (
     "concat",
     "conv",
+    "crew",
     "dropout",
     "im2col",
     "isa",
@@ -30,8 +31,9 @@ KERNELS = (
     "lrn",
     "pool",
     "relu",
+    "reorder",
     "softmax",
-    "tasks",
+    "winograd",
 )
 
 # Nothing that ties the result to the machine that compiles (-march=native), and nothing

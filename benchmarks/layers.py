@@ -143,35 +143,37 @@ def layer_row(architecture: Architecture, name: str, batch: int, team: Team) -> 
         kind: he_parameter(shape) for kind, shape in layer.parameter_shapes(*shapes).items()
     }
     shape = (batch, *architecture.shapes[name])
-    results = (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
 
-    def bound(backend: Backend, out: Array) -> Call:
-        packed = backend.pack(layer, **parameters) if parameters else None
-        tasks = backend.new_tasks()
-        scratch = -(-backend.workspace(layer, packed, inputs) // 16) * 16  # whole cache lines
-        workspace = aligned_empty(team.size * scratch * 4).view(np.float32)
-        call = backend.bind(
-            layer, packed, inputs, out, False, team.size, workspace.reshape(team.size, scratch)
+    def bound(backend: Backend) -> tuple[Call, Array]:
+        """A call that computes the layer, and its result as N,C,H,W or N,D."""
+        packed = backend.pack(layer, shapes[0], **parameters) if parameters else None
+        turned = backend.channels_last and not backend.channels_first(layer, packed)
+        arrays = [channels_last(x) if turned and x.ndim == 4 else x for x in inputs]
+        result = np.zeros(shape, np.float32)
+        out = channels_last(result) if backend.channels_last and result.ndim == 4 else result
+        floats = backend.workspace(layer, packed, arrays, out, team.size)
+        workspace = aligned_empty(4 * floats).view(np.float32)
+        program = backend.program(
+            backend.bind(layer, packed, arrays, out, False, team.size, workspace)
         )
+        run = team.run if backend.shared else lambda program: program.run(None)
+        return lambda: run(program), out if out is result else out.transpose(0, 3, 1, 2)
 
-        def step() -> None:
-            tasks.reset()
-            if team.size == 1 or backend.name == "numpy" or isinstance(layer, Concat):
-                call(tasks)
-            else:
-                team.run(call, tasks)
-
-        return step
-
+    reference, expected = bound(NumpyBackend())
+    twin, found = bound(CythonBackend())
     return Row(
         FUNCTIONS[type(layer)],
         f"{architecture.name} {name}" + (", within" if architecture is WITHIN else ""),
         batch * layer.multiply_adds(*shapes),
-        sum(array.nbytes for array in (*inputs, *parameters.values(), results[0])),
-        bound(NumpyBackend(), results[0]),
-        bound(CythonBackend(), results[1]),
-        results,
+        sum(array.nbytes for array in (*inputs, *parameters.values(), expected)),
+        reference,
+        twin,
+        (expected, found),
     )
+
+
+def channels_last(x: Array) -> Array:
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1))  # N,H,W,C
 
 
 def im2col_row(batch: int) -> Row:

@@ -74,7 +74,7 @@ def measure(network: Network, batch: int, threads: int, rounds: int) -> dict[str
         "network": network.architecture.name,
         "batch": batch,
         "threads": threads,
-        "buffers": memory.arena_bytes + memory.scratch_bytes,
+        "buffers": memory.end_bytes + memory.arena_bytes + memory.scratch_bytes,
         "resident": settled,
         "growth": growth,
         "traced": traced_bytes(plan),

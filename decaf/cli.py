@@ -13,7 +13,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,6 +21,8 @@ from decaf import __version__
 
 # What computes is imported once the arguments are known to be right, inside the functions.
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from decaf.net import Prediction
 
 MANY = 8  # from more photos than this a progress bar helps
@@ -42,8 +44,9 @@ for wrong usage, unusable weights or an unexpected error.
 INFO_HELP = """\
 Describe a weights file: its layers, preprocessing, labels and where it comes from.
 
-With --json one JSON document with the keys path, sha256, architecture, input_shape,
-preprocessing, labels, provenance, parameters, multiply_adds, bytes and layers.
+Bytes are those in the file.  With --json one JSON document with the keys path, sha256,
+architecture, precision, input_shape, preprocessing, labels, provenance, parameters,
+multiply_adds, bytes and layers.
 """
 
 
@@ -126,7 +129,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", action="store_true", help="one JSON document a photo and line")
     add("--threads", type=_positive, metavar="T", help="threads (default: one a core)")
-    add("--backend", choices=("auto", "cython", "numpy"), default="auto", help="default: auto")
+    backends = ("auto", "cython", "blas", "numpy")
+    add("--backend", choices=backends, default="auto", help="default: auto")
+    add(
+        "--precision",
+        choices=("float32", "float16"),
+        default="float32",
+        help="of the weights of fully connected layers: float16 takes half the memory "
+        "(default: float32)",
+    )
     add(
         "--batch-size",
         type=_positive,
@@ -179,6 +190,7 @@ def _classify(arguments: argparse.Namespace) -> int:
             arguments.weights,
             threads=arguments.threads,
             backend=arguments.backend,
+            precision=arguments.precision,
             max_pixels=arguments.max_pixels or MAX_PIXELS,
         )
     except DecafError as error:
@@ -237,7 +249,7 @@ def _info(arguments: argparse.Namespace) -> int:
     from decaf.weights import default_weights, load_weights
 
     try:
-        weights = load_weights(arguments.weights or default_weights())
+        weights = load_weights(arguments.weights or default_weights(), widen=False)
     except DecafError as error:
         return _unusable(error)
 
@@ -247,6 +259,7 @@ def _info(arguments: argparse.Namespace) -> int:
         "path": os.fspath(weights.path),
         "sha256": weights.sha256,
         "architecture": weights.architecture.name,
+        "precision": _precision(weights.parameters.values()),
         "preprocessing": weights.preprocessing.to_dict(),
         "labels": list(weights.labels),
         "provenance": weights.provenance,
@@ -263,6 +276,7 @@ def _info(arguments: argparse.Namespace) -> int:
         ("file", facts["path"]),
         ("SHA-256", facts["sha256"]),
         ("architecture", facts["architecture"]),
+        ("precision", facts["precision"]),
         ("preprocessing", str(weights.preprocessing)),
         (f"{len(weights.labels)} labels", f"{shown}, and {more} more" if more > 0 else shown),
         *((key, _plain(value)) for key, value in weights.provenance.items()),
@@ -273,6 +287,11 @@ def _info(arguments: argparse.Namespace) -> int:
     for line in ("", *str(summary).splitlines()):
         _say(_printable(line), sys.stdout, None)
     return 0
+
+
+def _precision(arrays: Iterable[NDArray[Any]]) -> str:
+    """What the parameters are stored as: ``"float32"``, ``"float16"``, or both."""
+    return " and ".join(sorted({array.dtype.name for array in arrays}, reverse=True))
 
 
 def _plain(value: object) -> str:

@@ -7,6 +7,7 @@ at the lowest address where it overlaps no value that lives at the same time (fi
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -69,18 +70,40 @@ def aligned_empty(nbytes: int) -> NDArray[np.uint8]:
     return memory[start : start + nbytes]
 
 
+def release(array: NDArray[np.generic]) -> None:
+    """Let go of the pages of a mapped file that lie inside an array; reading brings them back.
+
+    What has been read of a file counts as memory of this process until the system wants it for
+    something else.  Does nothing for an array that is in no file mapped for reading, nor where
+    the system has no such call.
+    """
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if not isinstance(owner, memoryview) or not owner.readonly:
+        return
+    if not isinstance(owner.obj, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    start = array.ctypes.data - np.frombuffer(owner, np.uint8).ctypes.data
+    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    last = (start + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if array.flags.c_contiguous and first < last:
+        owner.obj.madvise(mmap.MADV_DONTNEED, first, last - first)
+
+
 @dataclass(frozen=True)
 class MemoryTable:
     """What a plan takes; ``print`` it."""
 
-    blocks: tuple[Block, ...]
-    scratch_bytes: int  # columns and partial sums, for all threads
-    parameter_bytes: int  # as in the file; packed filters are as large
+    blocks: tuple[Block, ...]  # values on the way, of a piece of the batch
+    end_bytes: int  # the input and what is wanted, of the whole batch
+    scratch_bytes: int  # what kernels note down meanwhile, all threads together
+    parameter_bytes: int  # as they are kept: filters packed, or transformed and larger
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes of the block of memory that all values share."""
-        return max(block.end for block in self.blocks)
+        """Bytes of the block of memory that all values on the way share."""
+        return max((block.end for block in self.blocks), default=0)
 
     def __str__(self) -> str:
         rows = [f"{'value':<24} {'shape':<22} {'bytes':>14} {'offset':>14}  steps"]
@@ -92,6 +115,7 @@ class MemoryTable:
         separate = sum(block.nbytes for block in self.blocks)
         rows += [
             f"{'values':<47} {self.arena_bytes:>14,}   ({separate:,} if each had its own)",
+            f"{'input and outputs':<47} {self.end_bytes:>14,}",
             f"{'scratch':<47} {self.scratch_bytes:>14,}",
             f"{'parameters':<47} {self.parameter_bytes:>14,}",
         ]

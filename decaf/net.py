@@ -68,7 +68,12 @@ class DecafNet:
     threads : int, optional
         Number of threads; by default as many as this process may use cores.
     backend : str
-        ``"cython"``, ``"numpy"``, or ``"auto"`` for the first of them that is there.
+        ``"cython"``, ``"blas"``, ``"numpy"``, or ``"auto"`` for the best of them that is there.
+    precision : {"float32", "float16"}
+        How the weights of fully connected layers are kept.  float16 halves their memory and the
+        time to read them, which for single photos is most of all time; arithmetic stays in
+        float32.  A file with float32 weights is rounded when it is loaded.  Needs the compiled
+        kernels.
     max_pixels : int
         Photos of more pixels are refused before they are decoded, with an ``ImageError``.
 
@@ -83,7 +88,9 @@ class DecafNet:
     weights_path : str
         The file that the weights came from.
     backend : str
-        ``"cython"`` or ``"numpy"``.
+        ``"cython"``, ``"blas"`` or ``"numpy"``.
+    precision : str
+        As given.
     threads : int
         Number of threads in use.
     max_pixels : int
@@ -93,6 +100,8 @@ class DecafNet:
     ------
     WeightsError
         If the file cannot be used.
+    ArchitectureError
+        If the backend is not built or has no such precision, or a weight is too large for it.
     """
 
     def __init__(
@@ -101,6 +110,7 @@ class DecafNet:
         *,
         threads: int | None = None,
         backend: str = "auto",
+        precision: str = "float32",
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if not (weights is None or isinstance(weights, (str, os.PathLike))):
@@ -110,24 +120,28 @@ class DecafNet:
             "weights": None if weights is None else os.path.abspath(weights),
             "threads": threads,
             "backend": backend,
+            "precision": precision,
             "max_pixels": max_pixels,
         }
         self.max_pixels: int = max_pixels
         self.threads: int = _threads.resolve(threads)
-        loaded = load_weights(default_weights() if weights is None else weights)
+        loaded = load_weights(
+            default_weights() if weights is None else weights, widen=precision == "float32"
+        )
         self.weights_path: str = os.fspath(loaded.path)
         self.architecture: Architecture = loaded.architecture
         self.preprocessing: Preprocessing = loaded.preprocessing
         self.labels: tuple[str, ...] = loaded.labels
-        self._bytes = {name: array.nbytes for name, array in loaded.parameters.items()}
-        self._network = Network(loaded.architecture, loaded.parameters, backend)
+        self._network = Network(loaded.architecture, loaded.parameters, backend, precision)
         self.backend: str = self._network.backend
+        self.precision: str = precision
         self._plans = PlanPool(self._network, self.threads)
 
     def __repr__(self) -> str:
         return (
             f"<DecafNet {self.architecture.name}: {self.architecture.classes} classes, "
-            f"{self.weights_path!r}, backend {self.backend}, threads {self.threads}>"
+            f"{self.weights_path!r}, backend {self.backend}, precision {self.precision}, "
+            f"threads {self.threads}>"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -366,7 +380,7 @@ class DecafNet:
 
     def summary(self) -> Summary:
         """Return layers, shapes, parameters, multiply-adds and bytes, as a table to print."""
-        return summarise(self.architecture, self._bytes)
+        return summarise(self.architecture, self._network.bytes)
 
     def profile(self, images: Photos, repeat: int = 10) -> Profile:
         """Measure how long each step takes on these photos, as one batch.

@@ -20,6 +20,7 @@ import decaf.layers
 from decaf.errors import ArchitectureError
 
 BUILD_COMMAND = "make build"
+NEED_KERNELS = ("cython", "blas")
 
 # name of the function -> module in decaf._kernels with its twin
 TWINS = {
@@ -43,7 +44,10 @@ def kernel(module: str) -> Any:
 
 
 def function(name: str, backend: str) -> Callable[..., Any]:
-    """Return the layer function of that name, of a backend as :func:`choose` takes it."""
+    """Return the layer function of that name, of a backend as :func:`choose` takes it.
+
+    The kernels answer for ``"blas"`` too, which is a way to run a whole network.
+    """
     if choose(backend) == "numpy":
         return getattr(decaf.layers, name)  # type: ignore[no-any-return]
     return getattr(kernel(TWINS[name]), name)  # type: ignore[no-any-return]
@@ -57,11 +61,11 @@ def available() -> tuple[str, ...]:
             kernel(module)
     except ImportError:
         return ("numpy",)
-    return ("cython", "numpy")
+    return (*NEED_KERNELS, "numpy")
 
 
 def choose(backend: str) -> str:
-    """Return the backend to use for ``"auto"``, ``"cython"`` or ``"numpy"``.
+    """Return the backend to use for ``"auto"``, ``"cython"``, ``"blas"`` or ``"numpy"``.
 
     Warns
     -----
@@ -78,9 +82,10 @@ def choose(backend: str) -> str:
             _warn_once()
         return available()[0]
     if backend not in available():
+        why = f"; {backend} needs the compiled kernels" if backend in NEED_KERNELS else ""
         raise ArchitectureError(
             "backend must be one that is built; expected "
-            f"{' or '.join(('auto', *available()))}, got {backend!r}"
+            f"{' or '.join(('auto', *available()))}, got {backend!r}{why}"
         )
     return backend
 

@@ -1,11 +1,14 @@
-"""The one place that decides a number of threads, and the team that shares a step.
+"""The one place that decides a number of threads, and the team that runs a program.
 
-Python threads run kernels that release the GIL.  That needs no OpenMP runtime in a wheel,
-costs some tens of microseconds a step, and survives ``fork``: a child finds the teams of
-its parent without their threads, and makes its own.  (GNU OpenMP hangs there.)
+The helpers are Python threads inside a kernel that has released the GIL.  That needs no
+OpenMP runtime in a wheel, and survives ``fork``: a child finds the teams of its parent
+without their threads, and makes its own.  (GNU OpenMP hangs there.)
+
+The caller never waits for a helper to come (``_kernels/crew.h``).  A helper that finds nothing
+to do for half a millisecond sleeps on a lock, which the next run releases.
 
 BLAS has threads of its own, but a plan of compiled kernels never calls it, so the two
-never work at the same time.  The NumPy layers leave all threading to BLAS, whose number of
+never work at the same time.  The other backends leave all threading to BLAS, whose number of
 threads (``OPENBLAS_NUM_THREADS``) may change their last bits; no team helps them.
 """
 
@@ -14,17 +17,16 @@ from __future__ import annotations
 import operator
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from decaf.errors import DecafError
+from decaf.ops import kernel
 
 MOST = 1024  # more threads than this are a mistake in the argument
 MOST_IDLE = 4  # teams of one size that wait for work; more would only hold threads
-
-Step = Callable[[Any], None]  # takes part in a step: called with a Tasks counter
 
 
 def resolve(threads: int | None) -> int:
@@ -67,7 +69,7 @@ def _cores() -> int:
 def lend_team(size: int) -> Iterator[Team]:
     """Lend a team that nobody else uses meanwhile, made if none is idle.
 
-    A team whose work an error or an interrupt cut short does not come back.
+    A team whose run an error or an interrupt cut short does not come back.
     """
     idle = _idle.setdefault(size, [])
     team = None
@@ -95,19 +97,26 @@ _idle: dict[int, list[Team]] = {}
 
 
 class Team:
-    """The calling thread and ``size - 1`` helpers that do one step at a time together."""
+    """The calling thread and ``size - 1`` helpers that run a program together.
+
+    A team of one needs no helpers, and no compiled kernels.
+
+    Raises
+    ------
+    DecafError
+        If the system has no more threads.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.process = os.getpid()
-        self._step: Step = _nothing
-        self._tasks: Any = None
-        self._error: BaseException | None = None
-        self._signals: list[tuple[threading.Lock, threading.Lock]] = []
-        for _ in range(size - 1):
-            wake, done = _locked(), _locked()
+        self._helpers: Any = kernel("crew").Helpers(size) if size > 1 else None
+        self._wake: dict[int, threading.Lock] = {}  # a sleeping helper waits for its lock
+        for member in range(1, size):
+            wake = threading.Lock()
+            wake.acquire()
             helper = threading.Thread(
-                target=self._help, args=(wake, done), name="decaf", daemon=True
+                target=_help, args=(self._helpers, member, wake), name="decaf", daemon=True
             )
             try:
                 helper.start()
@@ -115,50 +124,28 @@ class Team:
                 self.dismiss()
                 raise DecafError(
                     f"threads must be as many as the system allows; expected {size}, "
-                    f"got {len(self._signals) + 1}: {error}"
+                    f"got {member}: {error}"
                 ) from error
-            self._signals.append((wake, done))
+            self._wake[member] = wake
 
-    def run(self, step: Step, tasks: Any) -> None:
-        """Have every member call ``step(tasks)``; return when all have returned."""
-        self._step, self._tasks = step, tasks
-        for wake, _ in self._signals:
-            wake.release()
-        step(tasks)
-        for _, done in self._signals:
-            done.acquire()
-        if self._error is not None:
-            raise self._error
+    def run(self, program: Any) -> None:
+        """Run a program, whose steps the helpers share as soon as they are awake."""
+        if self._helpers is not None:
+            for member in self._helpers.sleepers():
+                self._wake[member].release()
+        program.run(self._helpers)
 
     def dismiss(self) -> None:
-        """Let the helpers end once they have done what they are at."""
-        self._step = _leave
-        for wake, _ in self._signals:
+        """Let the helpers end."""
+        if self._helpers is not None:
+            self._helpers.dismiss()
+        for wake in self._wake.values():
             if wake.locked():
                 wake.release()
 
-    def _help(self, wake: threading.Lock, done: threading.Lock) -> None:
-        while True:
-            wake.acquire()
-            step = self._step
-            if step is _leave:
-                return
-            try:
-                step(self._tasks)
-            except BaseException as error:  # handed to the caller by run()
-                self._error = error
-            done.release()
 
-
-def _locked() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
-
-
-def _nothing(tasks: Any) -> None:
-    pass
-
-
-def _leave(tasks: Any) -> None:
-    pass
+def _help(helpers: Any, member: int, wake: threading.Lock) -> None:
+    """What a helper does all its life; it does not hold the team, only what they share."""
+    wake.acquire()
+    while helpers.help(member):
+        wake.acquire()

@@ -26,9 +26,10 @@ any other member is refused, as are links.  The ``/`` in the name of a layer mak
 
 Parameters are contiguous, or in chunks, plain or gzipped.  Contiguous float32 is not read but
 mapped: the arrays are the file, pages come in when they are first used, and processes share
-them.  :func:`save_weights` writes them so, each aligned to 64 bytes.  Half-precision and
-chunked parameters are unpacked into float32 arrays.  A file may be replaced or deleted while it
-is mapped, but must not be overwritten or cut in place.
+them.  :func:`save_weights` writes them so, each aligned to 64 bytes.  Chunked parameters are
+unpacked, and half-precision ones are widened to float32, unless the caller wants them as they
+are: contiguous float16 is mapped then, too.  A file may be replaced or deleted while it is
+mapped, but must not be overwritten or cut in place.
 
 Nothing in a file is trusted (:mod:`decaf.hdf5`), and nothing is allocated before everything
 is known to fit the architecture.  NaN and infinity are refused when saving but not looked for
@@ -37,7 +38,6 @@ when loading, which would read the whole file.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -78,7 +78,8 @@ class Weights:
     architecture : Architecture
         The network that the parameters are for.
     parameters : Mapping
-        Read-only float32 arrays by name: ``{"conv1/weight": (O, C/G, KH, KW), …}``.
+        Read-only arrays by name: ``{"conv1/weight": (O, C/G, KH, KW), …}``.  All are float32
+        unless loaded with ``widen=False``, which leaves float16 as it is.
     preprocessing : Preprocessing
         What turns a photo into the input of the network.
     labels : tuple of str
@@ -92,7 +93,7 @@ class Weights:
     """
 
     architecture: Architecture
-    parameters: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    parameters: Mapping[str, NDArray[Any]] = field(repr=False)
     preprocessing: Preprocessing
     labels: tuple[str, ...] = field(repr=False)
     label_ids: tuple[str, ...] | None = field(repr=False)
@@ -103,6 +104,8 @@ class Weights:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file as it was loaded, in hexadecimal; read when first asked for."""
+        import hashlib  # takes a few milliseconds, which few need
+
         return hashlib.sha256(self._data).hexdigest()
 
 
@@ -127,13 +130,16 @@ def default_weights() -> Path:
     )
 
 
-def load_weights(path: str | os.PathLike[str]) -> Weights:
+def load_weights(path: str | os.PathLike[str], *, widen: bool = True) -> Weights:
     """Map a weights file into memory and check all of it but the values.
 
     Parameters
     ----------
     path : path
         The file.
+    widen : bool
+        Whether float16 parameters become float32 arrays; else they stay what they are, and
+        are mapped like float32 ones.
 
     Returns
     -------
@@ -158,7 +164,7 @@ def load_weights(path: str | os.PathLike[str]) -> Weights:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError, TypeError) as error:  # a NUL in the path, or no path at all
         raise WeightsError(f"{path}: must be a readable file; got {error}") from error
-    return _parse(data, path)
+    return _parse(data, path, widen)
 
 
 def save_weights(
@@ -210,7 +216,7 @@ def save_weights(
         contents = _serialise(
             architecture, parameters, preprocessing, labels, label_ids, provenance, dtype
         )
-        _parse(contents, path)  # what is saved can be loaded
+        _parse(contents, path, widen=False)  # what is saved can be loaded
     except (WeightsError, ArchitectureError) as error:
         raise WeightsError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     try:
@@ -222,7 +228,7 @@ def save_weights(
 # Loading
 
 
-def _parse(data: Buffer, path: Path) -> Weights:
+def _parse(data: Buffer, path: Path, widen: bool) -> Weights:
     """Check the bytes of a file against the format and its own architecture."""
     try:
         file = File(data)
@@ -244,7 +250,7 @@ def _parse(data: Buffer, path: Path) -> Weights:
             _refuse("labels", f"{architecture.classes} strings", "none")
         return Weights(
             architecture,
-            MappingProxyType(_parameters(file, root, architecture, len(data))),
+            MappingProxyType(_parameters(file, root, architecture, len(data), widen)),
             preprocessing,
             labels,
             _labels(file, root, "label_ids", architecture.classes),
@@ -332,8 +338,8 @@ def _labels(file: File, root: Node, name: str, classes: int) -> tuple[str, ...] 
 
 
 def _parameters(
-    file: File, root: Node, architecture: Architecture, size: int
-) -> dict[str, NDArray[np.float32]]:
+    file: File, root: Node, architecture: Architecture, size: int, widen: bool
+) -> dict[str, NDArray[Any]]:
     """Find the parameters, check every one of them, and only then make arrays of them."""
     expected = architecture.parameter_shapes
     values = sum(map(math.prod, expected.values()))
@@ -362,16 +368,20 @@ def _parameters(
     stored = sum(dataset.stored for dataset in datasets.values() if dataset)
     if stored > size:
         _refuse("parameters", f"within the {size:,} bytes of the file", f"{stored:,} bytes")
-    return {name: _float32(file, name, dataset) for name, dataset in datasets.items() if dataset}
+    return {
+        name: _array(file, name, dataset, widen) for name, dataset in datasets.items() if dataset
+    }
 
 
-def _float32(file: File, name: str, dataset: Dataset) -> NDArray[np.float32]:
+def _array(file: File, name: str, dataset: Dataset, widen: bool) -> NDArray[Any]:
+    """Values in the byte order of this machine, read-only, in the file itself if possible."""
     try:
         array = file.array(dataset)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from error
-    if array.dtype != np.float32 or not array.flags.aligned:
-        array = array.astype(np.float32)
+    dtype = np.float32 if widen else array.dtype.newbyteorder("=")
+    if array.dtype != dtype or not array.flags.aligned:
+        array = array.astype(dtype)
         array.flags.writeable = False
     return array
 

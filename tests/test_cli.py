@@ -21,6 +21,7 @@ from processes import ENVIRONMENT, python
 
 from decaf import DecafNet, Prediction, __version__, cli, ops
 from decaf.cli import main
+from decaf.weights import save_weights
 
 # "auto" would warn on stderr where the kernels are not built.
 BACKEND = ("--backend", ops.available()[0])
@@ -153,9 +154,42 @@ def test_info(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert err == ""
     for part in (
         weights, "tiny <&>", "squash to 14x15", "ant, bee, cat", "random numbers",
-        "conv1", "16 x 12 x 12", "total",
+        "conv1", "16 x 12 x 12", "total", "precision      float32",
     ):  # fmt: skip
         assert part in out
+
+
+def test_info_of_half_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "half.h5"
+    p = tiny.parameters()
+    save_weights(path, tiny.ARCHITECTURE, p, tiny.PREPROCESSING, tiny.LABELS, dtype="float16")
+    assert main(["info", "--json", str(path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["precision"] == "float16"
+    assert found["bytes"] == 2 * sum(array.size for array in p.values())
+
+
+@pytest.mark.skipif("cython" not in ops.available(), reason="kernels are not built")
+def test_precision(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--backend", "cython", "--precision", "float16", "--json", "0.png")
+    assert main(["classify", "--weights", weights, *options]) == 0
+    (found,) = map(json.loads, capsys.readouterr().out.splitlines())
+    exact, rounded = (
+        DecafNet(weights, backend="cython", precision=precision).classify("0.png")
+        for precision in ("float32", "float16")
+    )
+    scores = [entry["score"] for entry in found["top"]]
+    assert scores == sorted(map(float, rounded), reverse=True)
+    assert scores != sorted(map(float, exact), reverse=True)
+
+
+def test_a_precision_that_a_backend_has_not(
+    weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--backend", "numpy", "--precision", "float16", "0.png")
+    assert main(["classify", "--weights", weights, *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("decaf: error: precision must be one that the backend")
 
 
 def test_info_json(net: DecafNet, weights: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,6 +204,7 @@ def test_info_json(net: DecafNet, weights: str, capsys: pytest.CaptureFixture[st
     assert found["provenance"] == {"source": "random numbers"}
     assert found["architecture"] == "tiny <&>" and found["input_shape"] == [3, 12, 12]
     assert found["path"] == weights
+    assert found["precision"] == "float32"
     for key in ("parameters", "multiply_adds", "bytes"):
         assert found[key] == getattr(summary, key)
     assert [layer["name"] for layer in found["layers"]] == list(tiny.NAMES)
@@ -187,6 +222,7 @@ def test_info_json(net: DecafNet, weights: str, capsys: pytest.CaptureFixture[st
         ("classify", "--threads", "0", "0.png"),
         ("classify", "--batch-size", "1.5", "0.png"),
         ("classify", "--backend", "cuda", "0.png"),
+        ("classify", "--precision", "float64", "0.png"),
         ("classify", "--no-such-option", "0.png"),
         ("info", "a.h5", "b.h5"),
     ],

@@ -11,7 +11,14 @@ from support import both_backends, cases, layer, normal
 from support_torch import import_torch
 from tolerances import assert_close
 
+from decaf import ops
 from decaf.errors import ShapeError
+
+
+def _kernel(module):
+    if "cython" not in ops.available():
+        pytest.skip("the cython kernels are not built")
+    return ops.kernel(module)
 
 
 @st.composite
@@ -113,3 +120,19 @@ def test_float64_and_strides():
 def test_errors_name_the_argument(backend, inputs, dim, message):
     with pytest.raises(ShapeError, match=f"^concat: {message}"):
         layer("concat", backend)(inputs, dim)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(0, 5), (3, 0), (1, 20000), (700, 64), (5000, 3)])
+def test_a_step_writes_its_columns_alone(rows, width):
+    x = normal(rows, width)
+    out = np.full((rows, width + 5), np.pi, np.float32)
+    _kernel("concat").CopyStep(x, out, 2).run()
+    np.testing.assert_array_equal(out[:, 2 : 2 + width], x)
+    np.testing.assert_array_equal(out[:, :2], np.float32(np.pi))
+    np.testing.assert_array_equal(out[:, 2 + width :], np.float32(np.pi))
+
+
+@pytest.mark.parametrize(("shape", "first"), [((2, 7), 5), ((2, 7), -1), ((3, 7), 0), ((2, 2), 0)])
+def test_a_step_refuses_what_does_not_fit(shape, first):
+    with pytest.raises(ShapeError, match=r"^concat: out must have room; expected 2 rows"):
+        _kernel("concat").CopyStep(normal(2, 3), np.empty(shape, np.float32), first)

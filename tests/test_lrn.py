@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import oracles
 import pytest
@@ -20,9 +22,12 @@ from support import (
 from support_torch import import_torch
 from tolerances import assert_close
 
+from decaf import ops
 from decaf.errors import ShapeError
 
 NAME = "local_response_norm"
+# Instruction sets; none, so that their tests skip, where the kernels are not built.
+ISAS = ops.kernel("isa").available() if "cython" in ops.available() else ()
 options = st.tuples(
     st.integers(1, 7),  # size
     st.sampled_from([0.0, 1e-4, 0.3, 1.1, 20.0]),  # alpha
@@ -135,3 +140,93 @@ def test_errors_name_the_argument(backend, changed, message):
     arguments = {"input": normal(2, 4, 5, 5), "size": 5}
     with pytest.raises(ShapeError, match=f"^{NAME}: {message}"):
         layer(NAME, backend)(**(arguments | changed))
+
+
+def step(x, out, region, size, alpha, beta, k, isa=None, threads=1):
+    """A step between N,H,W,C arrays, with just the scratch memory that it asks for."""
+    lrn = ops.kernel("lrn")
+    _, _, w, c = x.shape
+    if region == "across":
+        make, floats = lrn.LrnAcrossStep, lrn.across_workspace(c, threads)
+    else:
+        make, floats = lrn.LrnWithinStep, lrn.within_workspace(w, c, threads)
+    workspace = np.full(floats, np.nan, np.float32)  # what lies there must not matter
+    return make(x, out, size, alpha, beta, k, threads, workspace, isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("region", ["across", "within"])
+@pytest.mark.parametrize("c", [1, 3, 5, 16, 37, 64, 131])  # with and without a rest
+@pytest.mark.parametrize("size", [1, 2, 5, 8])
+@pytest.mark.parametrize("beta", [0.75, 0.6])
+def test_every_instruction_set_agrees_with_plain_loops(isa, region, c, size, beta):
+    x = 3 * normal(2, c, 3, 4)
+    memory = np.full(x.size + 64, np.pi, np.float32)
+    out = memory[32:-32].reshape(2, 3, 4, c)
+    input = np.ascontiguousarray(x.transpose(0, 2, 3, 1))  # N,H,W,C
+    step(input, out, region, size, 1.1, beta, 2.0, isa).run()
+    want = oracles.local_response_norm(x, size, 1.1, beta, 2.0, region)
+    assert_close(NAME, out.transpose(0, 3, 1, 2), want)
+    np.testing.assert_array_equal(memory[:32], np.float32(np.pi))
+    np.testing.assert_array_equal(memory[-32:], np.float32(np.pi))
+
+
+@both_backends
+@pytest.mark.parametrize("region", ["across", "within"])
+@pytest.mark.parametrize("size", [9, 20])
+def test_windows_larger_than_the_array(backend, region, size):
+    x = 3 * normal(2, 3, 2, 4)
+    option = (size, 5.0, 0.75, 1.5)
+    got = layer(NAME, backend)(x, *option, region=region)
+    assert_close(NAME, got, oracles.local_response_norm(x, *option, region))
+
+
+@pytest.mark.skipif(not ISAS, reason="the kernels are not built")
+@pytest.mark.parametrize("region", ["across", "within"])
+def test_a_vast_window_takes_no_vast_memory(region):
+    x = 3 * normal(2, 3, 2, 4)
+    got = layer(NAME, "cython")(x, 10**9, 1e9, 0.75, 1.5, region=region)
+    assert np.isfinite(got).all()
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("region", ["across", "within"])
+def test_the_same_bits_with_a_helper(isa, region):
+    """Images of several tasks, and scratch memory of its own for each thread."""
+    crew = ops.kernel("crew")
+    x = 3 * normal(2, 27, 27, 50)  # N,H,W,C
+    want, got = np.empty_like(x), np.empty_like(x)
+    step(x, want, region, 5, 2.0, 0.75, 1.0, isa).run()
+
+    helpers = crew.Helpers(2)
+    program = crew.Program([step(x, got, region, 5, 2.0, 0.75, 1.0, isa, threads=2)])
+
+    def help_until_dismissed():
+        while helpers.help(1):
+            pass
+
+    thread = threading.Thread(target=help_until_dismissed)
+    thread.start()
+    try:
+        for _ in range(20):
+            got.fill(np.nan)
+            program.run(helpers)
+            np.testing.assert_array_equal(got, want)
+    finally:
+        helpers.dismiss()
+        thread.join()
+
+
+@pytest.mark.parametrize("isa", ISAS[:1])
+def test_a_step_refuses_what_does_not_fit(isa):
+    x = normal(2, 3, 4, 5)
+    with pytest.raises(ShapeError, match=r"^LRN: out must .*\(2, 3, 4, 5\), got \(2, 3, 5, 5\)"):
+        step(x, np.empty((2, 3, 5, 5), np.float32), "across", 5, 1.0, 0.75, 1.0, isa)
+    lrn = ops.kernel("lrn")
+    for make, floats in [
+        (lrn.LrnAcrossStep, lrn.across_workspace(5, 2)),
+        (lrn.LrnWithinStep, lrn.within_workspace(4, 5, 2)),
+    ]:
+        small = np.empty(floats - 1, np.float32)
+        with pytest.raises(ShapeError, match=rf"^LRN: workspace must .*expected {floats} floats"):
+            make(x, np.empty_like(x), 5, 1.0, 0.75, 1.0, 2, small)

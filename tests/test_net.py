@@ -25,7 +25,7 @@ from decaf import ArchitectureError, DecafError, DecafNet, ImageError, ShapeErro
 from decaf.image import load_image, prepare
 from decaf.net import Prediction
 from decaf.plan_pool import IDLE_PLANS
-from decaf.weights import default_weights
+from decaf.weights import default_weights, save_weights
 
 PHOTOS = [tiny.photo(seed) for seed in range(7)]
 LAST = tiny.NAMES[-1]
@@ -36,7 +36,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.save(tmp_path_factory.mktemp("weights") / "tiny.h5")
 
 
-@pytest.fixture(scope="module", params=["numpy", "cython"])
+@pytest.fixture(scope="module", params=["numpy", "cython", "blas"])
 def backend(request: pytest.FixtureRequest) -> str:
     if request.param not in ops.available():
         pytest.skip(f"the {request.param} kernels are not built")
@@ -72,7 +72,9 @@ def test_attributes(net: DecafNet, weights: Path, backend: str) -> None:
     assert net.backend == backend
     assert net.threads == 2
     assert Path(net.weights_path) == weights
-    assert all(word in repr(net) for word in ("tiny", "5 classes", backend, "threads 2"))
+    assert net.precision == "float32"
+    words = ("tiny", "5 classes", backend, "precision float32", "threads 2")
+    assert all(word in repr(net) for word in words)
 
 
 def test_one_photo_and_several(net: DecafNet) -> None:
@@ -215,7 +217,7 @@ def test_bit_identical_in_any_company(weights: Path, backend: str, oversample: b
     companies = {1: (0,), 7: (0, 3, 6), 32: (0, 1, 17, 31)}
     if oversample:  # ten times the work; three photos at a time, then what is left over
         companies = {1: (0,), 7: (2, 6), 32: (31,)}
-    for threads in (1, 2) if backend == "numpy" else (1, 2, 3):
+    for threads in (1, 2, 3) if backend == "cython" else (1, 2):
         net = DecafNet(weights, backend=backend, threads=threads)
         answers.append(net.features(subject, WANTED, oversample=oversample))
         for size, places in companies.items():
@@ -226,10 +228,55 @@ def test_bit_identical_in_any_company(weights: Path, backend: str, oversample: b
                 answers.append({name: rows[place] for name, rows in found.items()})
                 answers[-1]["prob"] = net.classify(batch, oversample=oversample)[place]
     with net._plans.lend(7, WANTED) as plan:
-        assert backend == "numpy" or any(step.team for step in plan.steps), "too small for threads"
+        assert backend != "cython" or plan._team_size == threads, "too small for threads"
     for answer in answers[1:]:
         for name in WANTED:
             assert same(answer[name], answers[0][name]), name
+
+
+@pytest.fixture(scope="module")
+def compact(weights: Path) -> DecafNet:
+    if "cython" not in ops.available():
+        pytest.skip("the kernels are not built")
+    return DecafNet(weights, backend="cython", precision="float16", threads=2)
+
+
+def test_float16_keeps_its_bits_in_any_company(weights: Path, compact: DecafNet) -> None:
+    alone = DecafNet(weights, backend="cython", precision="float16", threads=1)
+    want = compact.features(PHOTOS, WANTED)
+    for batch_size in (1, 2, 7):
+        for net in (alone, compact):
+            found = net.features(PHOTOS, WANTED, batch_size=batch_size)
+            assert all(same(found[name], want[name]) for name in WANTED)
+
+
+def test_float16_rounds_weights_of_fully_connected_layers_and_nothing_else(
+    weights: Path, compact: DecafNet
+) -> None:
+    full = DecafNet(weights, backend="cython")
+    found, exact = compact.features(PHOTOS, tiny.NAMES), full.features(PHOTOS, tiny.NAMES)
+    before = tiny.NAMES[: tiny.NAMES.index("fc6")]
+    assert all(same(found[name], exact[name]) for name in before)
+    assert not same(found["fc6"], exact["fc6"])
+    np.testing.assert_allclose(found["prob"], exact["prob"], atol=2e-3)
+    assert compact.precision == "float16" and "precision float16" in repr(compact)
+    p = tiny.parameters()
+    matrices = [a.size for name, a in p.items() if "fc" in name and a.ndim == 2]
+    assert full.summary().bytes - compact.summary().bytes == 2 * sum(matrices)
+
+
+def test_a_file_of_float16(tmp_path: Path, backend: str) -> None:
+    p = {name: a.astype(np.float16) for name, a in tiny.parameters().items()}
+    paths = [tmp_path / "half.h5", tmp_path / "full.h5"]
+    for path, dtype in zip(paths, ("float16", "float32"), strict=True):
+        save_weights(path, tiny.ARCHITECTURE, p, tiny.PREPROCESSING, tiny.LABELS, dtype=dtype)
+    half, full = (DecafNet(path, backend=backend).features(PHOTOS, WANTED) for path in paths)
+    assert all(same(half[name], full[name]) for name in WANTED)  # float32 holds them exactly
+    if backend == "cython":
+        rounded = [DecafNet(path, backend=backend, precision="float16") for path in paths]
+        first, second = (net.features(PHOTOS, WANTED) for net in rounded)
+        assert all(same(first[name], second[name]) for name in WANTED)
+        assert rounded[0].summary().bytes == rounded[1].summary().bytes
 
 
 @pytest.mark.parametrize("oversample", [False, True])
@@ -323,6 +370,12 @@ def test_pickle_and_copy(net: DecafNet, remake: Callable[[DecafNet], DecafNet]) 
     assert (again.backend, again.threads, again.labels) == (net.backend, net.threads, net.labels)
     assert same(again.classify(PHOTOS), net.classify(PHOTOS))
     assert len(pickle.dumps(net)) < 1000, "the path travels, not the weights"
+
+
+def test_pickle_keeps_the_precision(compact: DecafNet) -> None:
+    again = pickle.loads(pickle.dumps(compact))
+    assert again.precision == "float16"
+    assert same(again.classify(PHOTOS), compact.classify(PHOTOS))
 
 
 # --- whose memory ---------------------------------------------------------------------------
@@ -720,7 +773,16 @@ def test_unusable_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"backend": "cuda"}, {"backend": None}, {"threads": 0}, {"threads": "two"}]
+    "wrong",
+    [
+        {"backend": "cuda"},
+        {"backend": None},
+        {"precision": "int8"},
+        {"precision": None},
+        {"precision": "float16", "backend": "numpy"},
+        {"threads": 0},
+        {"threads": "two"},
+    ],
 )
 def test_unusable_settings(weights: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(DecafError):

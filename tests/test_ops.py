@@ -47,8 +47,19 @@ def test_twins_refuse_float64(name: str) -> None:
 
 
 def test_an_unknown_backend_is_refused() -> None:
-    with pytest.raises(ArchitectureError, match="expected auto or .*numpy, got 'cuda'"):
+    with pytest.raises(ArchitectureError, match="expected auto or .*numpy, got 'cuda'$"):
         ops.choose("cuda")
+
+
+def test_backends_best_first() -> None:
+    assert ops.available() in (("cython", "blas", "numpy"), ("numpy",))
+    assert ops.choose("auto") == ops.available()[0]
+    assert [ops.choose(name) for name in ops.available()] == list(ops.available())
+
+
+@cython
+def test_blas_has_the_layers_of_the_kernels() -> None:
+    assert ops.function("relu", "blas") is ops.function("relu", "cython")
 
 
 def test_without_kernels_auto_warns_once_and_numpy_answers() -> None:
@@ -61,10 +72,15 @@ with warnings.catch_warnings(record=True) as caught:
     for _ in range(3):
         assert ops.choose("auto") == "numpy"
 assert len(caught) == 1 and "make build" in str(caught[0].message), caught
-try:
-    ops.choose("cython")
-except Exception as error:
-    print(type(error).__name__, error)
+for backend in ("cython", "blas"):
+    try:
+        ops.choose(backend)
+    except Exception as error:
+        print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("ArchitectureError backend must be one that is built")
+    for line, backend in zip(done.stdout.splitlines(), ("cython", "blas"), strict=True):
+        assert line == (
+            "ArchitectureError backend must be one that is built; expected auto or numpy, "
+            f"got {backend!r}; {backend} needs the compiled kernels"
+        )

@@ -60,7 +60,9 @@ def test_every_layer(engine: str, oracle: Oracle) -> None:
     assert oracle.exact.keys() == set(layers)
     net = network(oracle.architecture, oracle.parameters, engine)
     values = run(net, oracle.x, layers, threads=2)
-    assert_good(compare(values, oracle.torch32, oracle.exact), largest=())
+    assert_good(
+        compare(values, oracle.torch32, oracle.exact), direct=engine == "numpy", largest=()
+    )
     assert_same_bits(run(net, oracle.x), values)  # fused
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import resource
+import threading
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import both_backends, normal
+from support import normal
 
 from decaf import layers, ops
 from decaf.architectures import caffenet, decaf_mini
-from decaf.backends import CythonBackend
+from decaf.backends import BlasBackend, CythonBackend
 from decaf.errors import ArchitectureError, DecafError, ShapeError
-from decaf.plan import Network, Plan
+from decaf.plan import PIECE, Network, Plan
 from decaf.specs import (
     LRN,
     AdaptiveAvgPool,
@@ -35,6 +36,7 @@ from decaf.specs import (
 )
 
 cython = pytest.mark.skipif("cython" not in ops.available(), reason="kernels are not built")
+every_backend = pytest.mark.parametrize("backend", ops.available())
 
 # Every kind of layer, a branch, a ReLU behind a Dropout, a value that is read three times.
 BRANCHED = Architecture(
@@ -73,6 +75,14 @@ def parameters(architecture: Architecture, seed: int = 0) -> dict[str, NDArray[n
     return found
 
 
+def rounded(p: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Parameters of BRANCHED whose weights of fully connected layers are those of float16."""
+    return {
+        name: a.astype(np.float16).astype(np.float32) if "fc" in name and a.ndim == 2 else a
+        for name, a in p.items()
+    }
+
+
 def run(network: Network, x: NDArray[Any], outputs: Any = (), threads: int = 1) -> dict[str, Any]:
     plan = Plan(network, len(x), outputs, threads=threads)
     plan.input[...] = x
@@ -108,10 +118,8 @@ def by_hand(x: NDArray[Any], p: dict[str, Any]) -> dict[str, NDArray[Any]]:
     return v
 
 
-@both_backends
+@every_backend
 def test_every_layer_is_what_the_reference_says(backend: str) -> None:
-    if backend not in ops.available():
-        pytest.skip("kernels are not built")
     p, x = parameters(BRANCHED), normal(3, *BRANCHED.input_shape)
     network = Network(BRANCHED, p, backend)
     together = run(network, x, NAMES)
@@ -125,6 +133,47 @@ def test_every_layer_is_what_the_reference_says(backend: str) -> None:
         np.testing.assert_array_equal(run(network, x, [name])[name], together[name])
 
 
+@every_backend
+def test_outputs_are_contiguous_and_in_the_order_of_the_specs(backend: str) -> None:
+    plan = Plan(Network(BRANCHED, parameters(BRANCHED), backend), 2, ["data", *NAMES])
+    assert plan.input.shape == (2, *BRANCHED.input_shape) and plan.input.flags.c_contiguous
+    for name in NAMES:
+        assert plan.outputs[name].shape == (2, *BRANCHED.shapes[name])
+        assert plan.outputs[name].flags.c_contiguous
+    assert np.shares_memory(plan.outputs["data"], plan.input)
+    # Layers that cost nothing are other names of the same memory, whatever their shape.
+    assert np.shares_memory(plan.outputs["flat"], plan.outputs["pool3"])
+    assert np.shares_memory(plan.outputs["drop6"], plan.outputs["relu6"])
+
+
+@cython
+@pytest.mark.parametrize("backend", ["cython", "blas"])
+def test_each_value_is_brought_into_another_order_at_most_once(backend: str) -> None:
+    def copies(architecture: Architecture, *outputs: str) -> list[str]:
+        network = Network(architecture, parameters(architecture), backend)
+        names = [step.name for step in Plan(network, 2, outputs).steps]
+        return [name for name in names if " as " in name]
+
+    shape = (16, 6, 5)
+    # The input, for what reads it channels last; twice read, once copied.
+    net = Architecture("a", shape, (ReLU("one"), ReLU("two", inputs=("data",)), Softmax("prob")))
+    assert copies(net, "one", "two") == ["data as N,H,W,C", "one as N,C,H,W", "two as N,C,H,W"]
+    # A Linear, a Flatten and an output want the same order: one copy for all of them.
+    net = Architecture(
+        "b",
+        shape,
+        (ReLU("one"), Linear("fc", 3), Flatten("flat", inputs=("one",)), ReLU("end")),
+    )
+    assert copies(net, "end") == ["data as N,H,W,C", "one as N,C,H,W"]
+    assert copies(net, "one", "fc", "flat", "end") == ["data as N,H,W,C", "one as N,C,H,W"]
+    # A Linear that reads the input itself, and values of one pixel or channel, need none.
+    assert copies(Architecture("c", shape, (Linear("fc", 3), Softmax("prob")))) == []
+    net = Architecture("d", (1, 6, 5), (ReLU("one"), Linear("fc", 3)))
+    assert copies(net, "one", "fc") == []
+    net = Architecture("e", shape, (AdaptiveAvgPool("one", 1), Flatten("flat"), Linear("fc", 3)))
+    assert copies(net, "one", "flat", "fc") == ["data as N,H,W,C"]
+
+
 @cython
 @pytest.mark.parametrize("isa", ["avx512", "avx2", "baseline"])
 @pytest.mark.parametrize("architecture", [BRANCHED, decaf_mini()], ids=lambda a: a.name)
@@ -134,7 +183,7 @@ def test_bits_depend_neither_on_batch_nor_place_nor_threads(
     if isa not in ops.kernel("isa").available():
         pytest.skip(f"this processor has no {isa}")
     monkeypatch.setattr("decaf.plan.get_backend", lambda name: CythonBackend(isa))
-    monkeypatch.setattr("decaf.plan.WORTH_A_TEAM", 0)  # a team for every step, however small
+    monkeypatch.setattr("decaf.plan.WORTH_A_TEAM", 0)  # a team for every plan, however small
     network = Network(architecture, parameters(architecture))
     names = tuple(layer.name for layer in architecture.layers)
     photo = normal(1, *architecture.input_shape, seed=99)
@@ -164,7 +213,81 @@ def test_an_unknown_instruction_set_is_refused() -> None:
     layer = BRANCHED.layers[0]
     p = parameters(BRANCHED)
     with pytest.raises(ArchitectureError, match="instruction set .* got 'mmx'"):
-        CythonBackend("mmx").pack(layer, p["conv1/weight"], p["conv1/bias"])
+        CythonBackend("mmx").pack(layer, BRANCHED.input_shape, p["conv1/weight"], p["conv1/bias"])
+
+
+@cython
+def test_blas_multiplies_as_numpy_does() -> None:
+    """A group, a stride, a dilation, padding; bits that no batch changes."""
+    p, x = parameters(BRANCHED), normal(5, *BRANCHED.input_shape)
+    blas = Network(BRANCHED, p, "blas")
+    assert isinstance(blas.engine, BlasBackend)
+    found = run(blas, x, NAMES)
+    plain = run(Network(BRANCHED, p, "numpy"), x, NAMES)
+    for name in NAMES:
+        scale = np.abs(plain[name]).max()
+        assert np.abs(found[name] - plain[name]).max() <= 1e-5 * scale, name
+        for n in range(5):
+            alone = run(blas, x[n : n + 1], [name])[name]
+            np.testing.assert_array_equal(alone[0], found[name][n], err_msg=name)
+
+
+@cython
+@pytest.mark.parametrize("stored", ["float32", "float16"])
+def test_float16_is_float32_arithmetic_on_rounded_weights(stored: str) -> None:
+    p, x = parameters(BRANCHED), normal(3, *BRANCHED.input_shape)
+    given = {name: a.astype(stored) for name, a in p.items()} if stored == "float16" else p
+    exact = {name: a.astype(np.float32) for name, a in given.items()}
+    compact = Network(BRANCHED, given, "cython", "float16")
+    found, want = run(compact, x, NAMES), by_hand(x, rounded(exact))
+    full = Network(BRANCHED, exact, "cython")
+    unrounded = run(full, x, NAMES)
+    for name in NAMES:
+        assert found[name].dtype == np.float32
+        scale = np.abs(want[name]).max()
+        assert np.abs(found[name] - want[name]).max() <= 1e-5 * scale, name
+    np.testing.assert_array_equal(found["pool3"], unrounded["pool3"])  # convolutions are float32
+    if stored == "float32":
+        assert not np.array_equal(found["fc6"], unrounded["fc6"])
+    assert compact.bytes["fc6/weight"] * 2 == full.bytes["fc6/weight"]
+    assert compact.bytes["conv1/weight"] == full.bytes["conv1/weight"]
+    assert compact.parameter_bytes < full.parameter_bytes
+
+
+@cython
+def test_float16_weights_are_not_copied() -> None:
+    architecture = Architecture("fc", (4, 1, 1), (Linear("fc", 3),))
+    p = parameters(architecture)
+    weight = p["fc/weight"].astype(np.float16)
+    network = Network(architecture, {**p, "fc/weight": weight}, "cython", "float16")
+    x = np.ones((1, 4, 1, 1), np.float32)
+    before = run(network, x)["fc"]
+    weight += np.float16(1)
+    np.testing.assert_allclose(run(network, x)["fc"], before + 4, rtol=1e-2)
+
+
+def test_a_precision_that_cannot_be_had_is_refused() -> None:
+    p = parameters(BRANCHED)
+    for backend in set(ops.available()) - {"cython"}:
+        with pytest.raises(ArchitectureError, match=f"{backend} has; .*float32, got 'float16'"):
+            Network(BRANCHED, p, backend, "float16")
+    with pytest.raises(ArchitectureError, match="precision must be .* got 'float8'"):
+        Network(BRANCHED, p, "auto", "float8")
+    half = {**p, "conv1/weight": p["conv1/weight"].astype(np.float16)}
+    with pytest.raises(ShapeError, match="conv1/weight: .*expected .* float32, got .* float16"):
+        Network(BRANCHED, half, "numpy")
+
+
+@cython
+def test_a_weight_beyond_float16_names_its_layer() -> None:
+    p = parameters(BRANCHED)
+    p["fc8/weight"][10, 36] = -65520  # the first that rounds to an infinity
+    with pytest.raises(ArchitectureError, match="fc8/weight: .*at most 65504 .* got 65520"):
+        Network(BRANCHED, p, "cython", "float16")
+    p["fc8/weight"][10, 36] = -65519
+    Network(BRANCHED, p, "cython", "float16")
+    p["conv1/weight"][0, 0, 0, 0] = 1e6  # is not rounded
+    Network(BRANCHED, p, "cython", "float16")
 
 
 def test_fusion_and_free_layers() -> None:
@@ -251,6 +374,59 @@ def test_multiply_adds_are_those_of_the_batch() -> None:
     assert len(plan.time_steps()) == len(plan.steps)
 
 
+@every_backend
+def test_timing_the_steps_computes_the_same(backend: str) -> None:
+    network = Network(BRANCHED, parameters(BRANCHED), backend)
+    x = normal(2, *BRANCHED.input_shape)
+    plan = Plan(network, 2, NAMES, threads=2)
+    plan.input[...] = x
+    for _ in range(2):
+        for value in plan.outputs.values():
+            value[...] = np.nan
+        seconds = plan.time_steps()
+        assert len(seconds) == len(plan.steps) and min(seconds) >= 0
+        want = run(network, x, NAMES)
+        for name in NAMES:
+            np.testing.assert_array_equal(plan.outputs[name], want[name])
+
+
+@cython
+def test_what_a_plan_says_of_its_memory_is_all_of_it() -> None:
+    architecture = decaf_mini()
+    network = Network(architecture, parameters(architecture), "cython")
+    names = [layer.name for layer in architecture.layers]
+    gc.collect()
+    tracemalloc.start()
+    plan = Plan(network, 16, names, threads=2)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    table = plan.memory()
+    said = table.arena_bytes + table.end_bytes + table.scratch_bytes
+    assert said <= taken <= said + 200_000  # and the objects that a plan is made of
+
+
+@every_backend
+@pytest.mark.parametrize("batch", [PIECE + 1, 2 * PIECE + 3])
+def test_a_large_batch_goes_through_in_pieces(backend: str, batch: int) -> None:
+    network = Network(BRANCHED, parameters(BRANCHED), backend)
+    x = normal(batch, *BRANCHED.input_shape)
+    plan = Plan(network, batch, NAMES, threads=2)
+    plan.input[...] = x
+    plan.run()
+    for name in NAMES:
+        alone = np.concatenate([run(network, row[None], [name])[name] for row in x])
+        np.testing.assert_array_equal(plan.outputs[name], alone)
+    assert len(plan.time_steps()) == len(plan.steps)
+
+
+def test_memory_on_the_way_does_not_grow_with_the_batch() -> None:
+    network = Network(decaf_mini(), parameters(decaf_mini()))
+    small, large, huge = (Plan(network, PIECE * n).memory() for n in (1, 2, 20))
+    assert small.arena_bytes == large.arena_bytes == huge.arena_bytes
+    assert small.scratch_bytes == large.scratch_bytes == huge.scratch_bytes
+    assert huge.end_bytes == 20 * small.end_bytes
+
+
 def test_wrong_arguments_name_what_is_wrong() -> None:
     p = parameters(BRANCHED)
     network = Network(BRANCHED, p, "numpy")
@@ -277,7 +453,7 @@ def test_caffenet_with_groups_and_norms_agrees_between_backends() -> None:
     np.testing.assert_allclose(fast, plain, atol=1e-5)
 
 
-@both_backends
+@every_backend
 @pytest.mark.parametrize(
     "layers_",
     [
@@ -294,8 +470,6 @@ def test_caffenet_with_groups_and_norms_agrees_between_backends() -> None:
     ids=lambda layers_: "-".join(type(a).__name__ for a in layers_),
 )
 def test_what_follows_a_flatten_sees_it_flat(backend: str, layers_: tuple[Any, ...]) -> None:
-    if backend not in ops.available():
-        pytest.skip("kernels are not built")
     architecture = Architecture("flat", (2, 3, 2), layers_)
     x = normal(2, 2, 3, 2)
     last = layers_[-1].name
@@ -308,7 +482,10 @@ def test_what_follows_a_flatten_sees_it_flat(backend: str, layers_: tuple[Any, .
 
 
 @cython
-def test_random_nets_agree_with_numpy_and_keep_their_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", ["cython", "blas"])
+def test_random_nets_agree_with_numpy_and_keep_their_bits(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
     """Fusion and shared memory, on nets that nobody drew by hand."""
     monkeypatch.setattr("decaf.plan.WORTH_A_TEAM", 0)
     for seed in range(60):
@@ -317,7 +494,7 @@ def test_random_nets_agree_with_numpy_and_keep_their_bits(monkeypatch: pytest.Mo
         names = [layer.name for layer in architecture.layers]
         wanted = [name for name in names if rng.random() < 0.3] or names[-1:]
         p, x = parameters(architecture, seed), normal(3, *architecture.input_shape, seed=seed)
-        fast = Network(architecture, p, "cython")
+        fast = Network(architecture, p, backend)
         found = run(fast, x, wanted, threads=1 + seed % 2)
         plain = run(Network(architecture, p, "numpy"), x, wanted)
         everything = run(fast, x, names)
@@ -352,18 +529,59 @@ def random_net(rng: np.random.Generator) -> Architecture:
     return net
 
 
+@every_backend
+def test_a_plan_that_runs_is_not_run_by_another_thread(backend: str) -> None:
+    plan = Plan(Network(BRANCHED, parameters(BRANCHED), backend), 2)
+    plan.input[...] = 1
+    plan.run()
+    want = plan.outputs["prob"].copy()
+
+    class Waits:
+        """A program that another thread meets in the middle."""
+
+        def run(self, helpers: Any) -> None:
+            inside.set()
+            assert leave.wait(20)
+
+    inside, leave = threading.Event(), threading.Event()
+    program, plan._program = plan._program, Waits()
+    other = threading.Thread(target=plan.run)
+    other.start()
+    assert inside.wait(20)
+    for method in (plan.run, plan.time_steps):
+        with pytest.raises(DecafError, match="branched: a plan must be run by one thread at a"):
+            method()
+    leave.set()
+    other.join()
+    plan._program = program
+    plan.run()
+    np.testing.assert_array_equal(plan.outputs["prob"], want)
+
+
 @cython
-def test_an_interrupted_plan_does_not_run_again() -> None:
+def test_many_threads_with_plans_and_teams_of_their_own() -> None:
+    """More helpers than cores, all at once: every answer is right, and nothing hangs."""
     architecture = decaf_mini()
-    plan = Plan(Network(architecture, parameters(architecture)), 2)
-    plan.input[...] = 0
-    stopped = plan._run()
-    next(stopped)
-    with pytest.raises(DecafError, match="decaf_mini: a plan must be run by one thread at a time"):
-        plan.run()
-    stopped.close()  # as an interrupt does
-    with pytest.raises(DecafError, match="or was interrupted"):
-        plan.run()
+    network = Network(architecture, parameters(architecture), "cython")
+    x = normal(6, *architecture.input_shape)
+    want = run(network, x)["prob"]
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        plan = Plan(network, 6, threads=1 + number % 3)
+        plan.input[...] = x
+        for _ in range(10):
+            plan.run()
+            if not np.array_equal(plan.outputs["prob"], want):
+                wrong.append(number)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert not worker.is_alive()
+    assert not wrong
 
 
 def test_a_batch_beyond_memory_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,13 @@ from support import (
 from support_torch import import_torch
 from tolerances import assert_close
 
+from decaf import ops
 from decaf.errors import ShapeError
 from decaf.layers.shapes import pool_output_size
 
 POOLS = ["max_pool2d", "avg_pool2d"]
+# Instruction sets; none, so that their tests skip, where the kernels are not built.
+ISAS = ops.kernel("isa").available() if "cython" in ops.available() else ()
 
 
 @st.composite
@@ -247,3 +250,77 @@ def test_pool_output_size_counts_the_places(size, kernel, stride, padding, ceil_
         row = torch.zeros(1, 1, size)
         result = torch.nn.functional.max_pool1d(row, kernel, stride, padding, ceil_mode=ceil_mode)
         assert pool_output_size(*options) == result.shape[-1]
+
+
+def run_step(name: str, x: np.ndarray, shape: tuple[int, ...], *options: object) -> np.ndarray:
+    """Run a step on an N,C,H,W array; fail if it writes beyond its result."""
+    n, c, oh, ow = shape
+    memory = np.full(n * c * oh * ow + 64, np.pi, np.float32)
+    out = memory[32:-32].reshape(n, oh, ow, c)
+    input = np.ascontiguousarray(x.transpose(0, 2, 3, 1))  # N,H,W,C
+    getattr(ops.kernel("pool"), name)(input, out, *options).run()
+    np.testing.assert_array_equal(memory[:32], np.float32(np.pi))
+    np.testing.assert_array_equal(memory[-32:], np.float32(np.pi))
+    return out.transpose(0, 3, 1, 2)  # N,C,OH,OW
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("c", [1, 3, 5, 16, 37, 64, 131])  # with and without a rest
+def test_every_instruction_set_agrees_with_plain_loops(isa, c):
+    x = normal(2, c, 8, 7)
+    term = float(np.abs(x).max())
+    options = ((3, 2), (2, 3), (1, 1))
+    want = oracles.max_pool2d(x, *options, True)
+    assert_close("max_pool2d", run_step("MaxPoolStep", x, want.shape, *options, isa), want)
+    for include_pad in (False, True):
+        want = oracles.avg_pool2d(x, *options, True, include_pad)
+        got = run_step("AvgPoolStep", x, want.shape, *options, include_pad, isa)
+        assert_close("avg_pool2d", got, want, term)
+    for output_size in [(3, 4), (1, 1), (9, 7)]:
+        want = oracles.adaptive_avg_pool2d(x, output_size)
+        got = run_step("AdaptiveAvgPoolStep", x, want.shape, isa)
+        assert_close("adaptive_avg_pool2d", got, want, term)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("c", [1, 5, 37, 64])
+def test_every_instruction_set_lets_nan_win(isa, c):
+    """Wherever in the window it stands, and whatever stands beside it."""
+    for place in range(9):
+        x = normal(1, c, 3, 3)
+        x[0, :, 1, 1], x[0, :, 2, 0] = np.inf, -np.inf
+        x[0, c // 2].flat[place] = np.nan
+        got = run_step("MaxPoolStep", x, (1, c, 1, 1), (3, 3), (1, 1), (0, 0), isa)
+        want = np.full(c, np.inf)
+        want[c // 2] = np.nan
+        np.testing.assert_array_equal(got.ravel(), want)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_images_of_several_tasks(isa):
+    x = normal(2, 192, 27, 27)
+    options = ((3, 3), (2, 2), (0, 0))
+    want = ops.function("max_pool2d", "numpy")(x, *options)
+    got = run_step("MaxPoolStep", x, want.shape, *options, isa)
+    np.testing.assert_array_equal(got, want)
+    alone = run_step("MaxPoolStep", x[1:], (1, *want.shape[1:]), *options, isa)
+    np.testing.assert_array_equal(alone, want[1:])
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_large_average_keeps_its_digits(isa):
+    """4096 values next to 1000, and one that float32 sums would lose."""
+    x = np.full((1, 3, 64, 64), 1000, np.float32)
+    x[0, :, 63, 63] += 0.25
+    got = run_step("AdaptiveAvgPoolStep", x, (1, 3, 1, 1), isa)
+    np.testing.assert_array_equal(got.ravel(), np.float32(1000 + 0.25 / 4096))
+    x[...] = 0.1
+    got = run_step("AdaptiveAvgPoolStep", x, (1, 3, 1, 1), isa)
+    np.testing.assert_array_equal(got.ravel(), np.float32(0.1))
+
+
+@pytest.mark.parametrize("isa", ISAS[:1])
+@pytest.mark.parametrize("shape", [(1, 5, 4, 4), (2, 4, 4, 4)])
+def test_a_step_refuses_other_images_or_channels(isa, shape):
+    with pytest.raises(ShapeError, match=r"^pooling: out must .*expected 2 and 5, got"):
+        run_step("AdaptiveAvgPoolStep", normal(2, 5, 8, 8), shape, isa)

@@ -11,6 +11,16 @@ from support import both_backends, cases, check_batch, check_dtypes, check_out, 
 from support_torch import import_torch
 from tolerances import assert_close
 
+from decaf import ops
+from decaf.errors import ShapeError
+
+
+def _kernel(module):
+    if "cython" not in ops.available():
+        pytest.skip("the cython kernels are not built")
+    return ops.kernel(module)
+
+
 shapes = st.lists(st.integers(0, 9), min_size=1, max_size=4).map(tuple)
 
 
@@ -64,3 +74,15 @@ def test_oracle_rejects_a_leaky_relu():
     x = normal(3, 5)
     with pytest.raises(AssertionError):
         assert_close("relu", np.where(x > 0, x, 0.01 * x), oracles.relu(x))
+
+
+@pytest.mark.parametrize("size", [0, 1, 16383, 16384, 40000])
+def test_steps_of_several_tasks(size):
+    x = normal(size)
+    _kernel("relu").ReluStep(x, x).run()
+    np.testing.assert_array_equal(x, oracles.relu(normal(size)))
+
+
+def test_a_step_refuses_another_length():
+    with pytest.raises(ShapeError, match=r"^relu: out must .*expected 3, got 2"):
+        _kernel("relu").ReluStep(normal(3), normal(2))

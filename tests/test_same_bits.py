@@ -1,13 +1,14 @@
 """The same answer every time: alone, in a batch of 7 or 32, in any place, on 1 or 2 threads.
 
-Equal to the last bit, for every layer, with every instruction set.  (AlexNet's turn is in
-``test_parity_alexnet.py``.)
+Equal to the last bit, for every layer, with every instruction set, in both precisions, and with
+BLAS where it multiplies.  (AlexNet's turn is in ``test_parity_alexnet.py``.)
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from support_parity import Values, assert_same_bits, engines, network, run, same
 
 from decaf import DecafNet, ops
 from decaf.architectures import decaf_mini, squeezenet1_1
+from decaf.backends import CythonBackend
 from decaf.image import Preprocessing
 from decaf.plan import Network
 
@@ -36,9 +38,18 @@ def made(request: pytest.FixtureRequest) -> tuple[Values, NDArray[np.float32], s
     return (*seeded.network(NETWORKS[request.param], 32, seed=5), request.param)
 
 
-@pytest.fixture(scope="module", params=engines())
+COMPACT = tuple(f"{engine}-float16" for engine in engines() if engine != "numpy")
+
+
+@pytest.fixture(scope="module", params=(*engines(), *COMPACT, *{"blas"} & {*ops.available()}))
 def net(request: pytest.FixtureRequest, made: tuple[Values, NDArray[np.float32], str]) -> Network:
     parameters, _, name = made
+    if request.param == "blas":
+        return Network(NETWORKS[name], parameters, "blas")
+    if request.param in COMPACT:
+        backend = CythonBackend(request.param.split("-")[1])
+        with mock.patch("decaf.plan.get_backend", return_value=backend):
+            return Network(NETWORKS[name], parameters, precision="float16")
     return network(NETWORKS[name], parameters, request.param)
 
 

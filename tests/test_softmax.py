@@ -20,7 +20,15 @@ from support import (
 from support_torch import import_torch
 from tolerances import assert_close
 
+from decaf import ops
 from decaf.errors import ShapeError
+
+
+def _kernel(module):
+    if "cython" not in ops.available():
+        pytest.skip("the cython kernels are not built")
+    return ops.kernel(module)
+
 
 shapes_and_dims = st.lists(st.integers(1, 6), min_size=1, max_size=4).flatmap(
     lambda shape: st.tuples(st.just(tuple(shape)), st.integers(0, len(shape) - 1))
@@ -106,3 +114,16 @@ def test_errors_name_the_argument(backend):
         ShapeError, match=r"^softmax: input must have at least one value along axis 1"
     ):
         softmax(normal(2, 0))
+
+
+def test_a_step_refuses_another_shape():
+    kernel = _kernel("softmax")
+    with pytest.raises(ShapeError, match=r"^softmax: out must .*\(2, 3\), got \(3, 2\)"):
+        kernel.SoftmaxStep(normal(2, 3), normal(3, 2))
+
+
+def test_a_step_in_place():
+    x = 3 * normal(5, 7)
+    want = oracles.softmax(x, 1)
+    _kernel("softmax").SoftmaxStep(x, x).run()
+    assert_close("softmax", x, want)

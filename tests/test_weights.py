@@ -135,8 +135,12 @@ def test_h5py_reads_what_decaf_writes(saved: Path) -> None:
             np.testing.assert_array_equal(dataset[()], array)
 
 
-def test_parameters_are_the_file_itself(saved: Path) -> None:
-    for array in load_weights(saved).parameters.values():
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_parameters_are_the_file_itself(tmp_path: Path, dtype: str) -> None:
+    saved = save(tmp_path / "net.h5", dtype=dtype)
+    for name, array in load_weights(saved, widen=False).parameters.items():
+        assert array.dtype == dtype and array.dtype.isnative
+        np.testing.assert_array_equal(array, random_parameters(TINY)[name].astype(dtype))
         assert array.ctypes.data % 64 == 0
         base: Any = array
         while isinstance(base, np.ndarray):
@@ -263,17 +267,21 @@ def test_labels_may_be_an_attribute(saved: Path, ids: list[Any]) -> None:
     assert loaded.label_ids == ("a", "b", "c", "d", "e")
 
 
-def test_unaligned_data_are_copied(saved: Path) -> None:
+@pytest.mark.parametrize("widen", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_unaligned_data_are_copied(tmp_path: Path, dtype: str, widen: bool) -> None:
+    saved = save(tmp_path / "net.h5", dtype=dtype)
     with h5py.File(saved, "r+") as file:
         address = file["parameters/fc2/weight"].id.get_offset()
     raw = bytearray(saved.read_bytes())
     place = raw.index(address.to_bytes(8, "little"))
     raw[place : place + 8] = (address + 1).to_bytes(8, "little")
     saved.write_bytes(raw)
-    array = load_weights(saved).parameters["fc2/weight"]
+    array = load_weights(saved, widen=widen).parameters["fc2/weight"]
     assert array.flags.aligned and not array.flags.writeable
-    shifted = np.frombuffer(bytes(raw), "<f4", array.size, address + 1)
-    assert array.tobytes() == shifted.tobytes()
+    shifted = np.frombuffer(bytes(raw), np.dtype(dtype), array.size, address + 1)
+    assert array.dtype == ("float32" if widen else dtype)
+    np.testing.assert_array_equal(array.ravel(), shifted.astype(array.dtype))
 
 
 # Files that are refused
@@ -566,7 +574,7 @@ def test_every_address_may_be_hostile(saved: Path) -> None:
             raw = bytearray(whole)
             raw[place : place + 8] = value.to_bytes(8, "little")
             try:
-                decaf.weights._parse(bytes(raw), saved)
+                decaf.weights._parse(bytes(raw), saved, widen=True)
             except WeightsError as error:
                 assert str(error).startswith(f"{saved}: ")
 

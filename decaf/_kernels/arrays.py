@@ -1,4 +1,4 @@
-"""What the kernels take: float32, C-contiguous."""
+"""What the kernels take: float32, C-contiguous; and the order in which pixels lie."""
 
 from __future__ import annotations
 
@@ -18,3 +18,13 @@ def single(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
             "(decaf.layers takes float64 too)"
         )
     return np.ascontiguousarray(array)
+
+
+def channels_last(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return N,C,H,W as N,H,W,C, C-contiguous."""
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1))  # N,H,W,C
+
+
+def channels_first_into(array: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Copy what lies N,H,W,C to N,C,H,W."""
+    np.copyto(out, array.transpose(0, 3, 1, 2))  # N,C,H,W

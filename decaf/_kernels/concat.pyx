@@ -1,30 +1,57 @@
-"""Concatenation: the fast twin of ``decaf.layers.concat``.  A task is one image."""
+"""Concatenation: the fast twin of ``decaf.layers.concat``.  A task is some rows."""
 
 from libc.string cimport memcpy
 
-from decaf._kernels.tasks cimport Tasks
+from decaf._kernels.crew cimport Crew, Step, take
 
 import math
 
 from decaf._kernels.arrays import single
+from decaf.errors import ShapeError
 from decaf.layers.concat import check_concat
 
+cdef enum:
+    TASK = 8192  # values a task, about
 
-def run_copy(
-    Tasks tasks,
-    const float[:, ::1] input,  # IN  N,D
-    float[:, ::1] out,          # OUT N,E    E >= first + D
-    Py_ssize_t first,
-):
-    """Take part in ``out[:, first : first + D] = input`` until no task is left."""
-    cdef Py_ssize_t width = input.shape[1], image
-    if input.size == 0:
-        return
-    with nogil:
-        image = tasks.take()
-        while image < input.shape[0]:
-            memcpy(&out[image, first], &input[image, 0], width * sizeof(float))
-            image = tasks.take()
+cdef struct Copy:
+    const float* input  # ROWS,D
+    float* out          # ROWS,E, from the first column that is written
+    Py_ssize_t rows, width, stride  # D, E
+    Py_ssize_t stretch              # rows a task
+
+
+cdef void copy_rows(void* job, Crew* crew, int member) noexcept nogil:
+    cdef Copy* p = <Copy*>job
+    cdef Py_ssize_t row = take(crew) * p.stretch
+    while row < p.rows:
+        for row in range(row, min(row + p.stretch, p.rows)):
+            memcpy(p.out + row * p.stride, p.input + row * p.width, p.width * sizeof(float))
+        row = take(crew) * p.stretch
+
+
+cdef class CopyStep(Step):
+    """``out[:, first : first + D] = input``.  All instruction sets share it."""
+
+    cdef Copy copy
+
+    def __init__(
+        self,
+        const float[:, ::1] input,  # IN  ROWS,D
+        float[:, ::1] out,          # OUT ROWS,E
+        Py_ssize_t first,
+        isa=None,
+    ):
+        cdef Py_ssize_t rows = input.shape[0], width = input.shape[1]
+        if out.shape[0] != rows or not 0 <= first <= out.shape[1] - width:
+            raise ShapeError(
+                f"concat: out must have room; expected {rows} rows of at least {first + width}, "
+                f"got {out.shape[0]} of {out.shape[1]}"
+            )
+        self.keep = (input, out)
+        self.work, self.job = copy_rows, &self.copy
+        if input.size:
+            self.copy = Copy(&input[0, 0], &out[0, first], rows, width, out.shape[1],
+                             max(1, <Py_ssize_t>TASK // width))
 
 
 def concat(inputs, dim=1, *, out=None):
@@ -34,6 +61,6 @@ def concat(inputs, dim=1, *, out=None):
     flat = out.reshape(outer, math.prod(out.shape[dim:]))  # OUTER,E
     for array in inputs:
         width = math.prod(array.shape[dim:])
-        run_copy(Tasks(), single("concat", array).reshape(outer, width), flat, first)
+        CopyStep(single("concat", array).reshape(outer, width), flat, first).run()
         first += width
     return out

@@ -2,24 +2,46 @@
 
 For one image the work is to read the weights from memory once; for many it is to multiply.
 So the weights stay as they are in the file (a row an output: it may be memory-mapped), and
-each visit to a few rows serves all images of the batch.
+each visit to a few rows serves many images of the batch.
 
-  task           a run of outputs, for all images
-  sums           DOT_ROWS*4, N, LANES    partial sums, a lane each, added up at the end
+Tiles of a few outputs and a few images do the work (see dots.h).  What fits into one tile is
+multiplied where it lies.  Where there are more images, their rows would push each other out of
+the nearest cache: they are many pages long, so that equal places in them compete for the same
+lines of it.  So the input is copied first, block by block of its terms:
+
+  blocks         D/DOT_BLOCK, N, DOT_BLOCK     the input
+  sums           RUN, images, LANES            partial sums, a lane each, added up at the end
+
+A task is a run of outputs, for a group of images.
 """
 
-from libc.string cimport memset
+from libc.stdint cimport uint16_t
+from libc.string cimport memcpy, memset
 
-from decaf._kernels.isa cimport DOT_BLOCK, DOT_ROWS, Isa, pick
-from decaf._kernels.tasks cimport Tasks
+from decaf._kernels.crew cimport Crew, Step, take
+from decaf._kernels.isa cimport DOT_BLOCK, DOT_ROWS, Dots, Isa, pick
 
 import numpy as np
 
 from decaf._kernels.arrays import single
+from decaf._kernels.crew import Program
+from decaf.errors import ShapeError
 from decaf.layers.linear import check_linear
 
-cdef Py_ssize_t RUN = 4 * DOT_ROWS       # outputs a task
-cdef Py_ssize_t NEAR = 48 * 1024         # floats of input that stay in the second-level cache
+cdef Py_ssize_t RUN = 32      # outputs a task
+cdef Py_ssize_t GROUP = 36    # most images a task
+cdef Py_ssize_t AHEAD = 2048  # bytes of a row that are fetched from memory ahead of their use
+
+cdef struct Job:
+    const Isa* isa
+    const char* weight    # IN  O,D float32 or float16
+    const float* bias     # IN  O, or NULL
+    const float* input    # IN  N,D
+    float* out            # OUT N,O
+    float* blocks         # the copy of the input, or NULL where there are few images
+    float* scratch        # sums, `floats` for each thread
+    Py_ssize_t floats, n, outputs, depth, size
+    bint relu
 
 
 cdef class PackedLinear:
@@ -27,107 +49,222 @@ cdef class PackedLinear:
 
     Parameters
     ----------
-    weight : O,D float32
+    weight : O,D float32 or float16, C-contiguous
     bias : O float32, or None
     isa : str, optional
         Name of an instruction set; the best that the processor has by default.
     """
 
     cdef const Isa* isa
-    cdef const float[:, ::1] weight
+    cdef readonly object weight
     cdef const float[::1] bias
 
-    def __init__(self, const float[:, ::1] weight, bias, str isa=None):
+    def __init__(self, weight, const float[::1] bias, str isa=None):
+        if weight.dtype not in (np.float32, np.float16):
+            raise ShapeError(
+                f"linear: weight must be of a dtype that is stored; expected float32 or float16, "
+                f"got {weight.dtype}"
+            )
+        if bias is not None and bias.shape[0] != weight.shape[0]:
+            raise ShapeError(
+                f"linear: bias must be O; expected {weight.shape[0]}, got {bias.shape[0]}"
+            )
         self.isa = pick(isa)
         self.weight = weight
         self.bias = bias
 
-    def workspace(self, Py_ssize_t n):
-        """Floats that every thread needs for the partial sums of a task."""
-        return RUN * n * self.isa.lanes
+    def workspace(self, Py_ssize_t n, Py_ssize_t threads):
+        """Floats of scratch memory that all threads together need."""
+        return self.shared(n) + threads * self.floats(n)
 
-    def run(self, Tasks tasks, const float[:, ::1] input, float[:, ::1] out, bint relu,
-            float[:, ::1] workspace):
-        """Take part in ``out = linear(input)``, with ReLU if wanted, until no task is left."""
-        if input.shape[0] == 0:
+    cdef Py_ssize_t shared(self, Py_ssize_t n):
+        """Floats of the copy of the input."""
+        if n <= self.isa.images:
+            return 0  # read where it lies
+        return n * round_up(max(1, self.weight.shape[1]), DOT_BLOCK)
+
+    cdef Py_ssize_t floats(self, Py_ssize_t n):
+        """Floats of the sums of one thread."""
+        return round_up(RUN * min(n, GROUP) * self.isa.lanes, 16)
+
+    def steps(self, const float[:, ::1] input, float[:, ::1] out, bint relu,
+              Py_ssize_t threads, float[::1] workspace):
+        """The steps that compute ``out = linear(input)``, with ReLU if wanted."""
+        multiply = MultiplyStep(self, input, out, relu, threads, workspace)
+        if input.shape[0] <= self.isa.images:
+            return [multiply]
+        return [BlocksStep(multiply), multiply]
+
+
+cdef class MultiplyStep(Step):
+    """All products; see :meth:`PackedLinear.steps`."""
+
+    cdef Job linear
+
+    def __init__(self, PackedLinear packed, const float[:, ::1] input, float[:, ::1] out,
+                 bint relu, Py_ssize_t threads, float[::1] workspace):
+        cdef const float[:, ::1] single_weight
+        cdef const uint16_t[:, ::1] half_weight
+        cdef Job* job = &self.linear
+        cdef Py_ssize_t shared = packed.shared(input.shape[0])
+        outputs, depth = packed.weight.shape
+        shapes = ((input.shape[0], depth), (input.shape[0], outputs))
+        given = ((input.shape[0], input.shape[1]), (out.shape[0], out.shape[1]))
+        floats = packed.workspace(input.shape[0], threads)
+        if given != shapes or workspace.shape[0] < floats:
+            raise ShapeError(
+                f"linear: input N,D, out N,O and workspace must fit together; expected "
+                f"{shapes} and {floats} floats, got {given} and {workspace.shape[0]}"
+            )
+        job.isa, job.relu = packed.isa, relu
+        job.n, job.depth, job.outputs = input.shape[0], input.shape[1], out.shape[1]
+        job.size = packed.weight.itemsize
+        job.floats = packed.floats(job.n)
+        self.work, self.job = multiply_work, job
+        self.keep = (packed, input, out, workspace)
+        if out.shape[0] == 0 or out.shape[1] == 0:
+            job.n = 0  # nothing to compute
             return
-        with nogil:
-            self._run(tasks, input.shape[0], &input[0, 0], &out[0, 0], relu,
-                      &workspace[tasks.join(), 0])
+        job.out = &out[0, 0]
+        if packed.bias is not None:
+            job.bias = &packed.bias[0]
+        if job.depth > 0:
+            job.input = &input[0, 0]
+            if job.size == 2:
+                half_weight = packed.weight.view(np.uint16)
+                job.weight = <const char*>&half_weight[0, 0]
+            else:
+                single_weight = packed.weight
+                job.weight = <const char*>&single_weight[0, 0]
+        job.scratch = &workspace[0] + shared
+        if shared > 0:
+            job.blocks = &workspace[0]
 
-    cdef void _run(
-        self, Tasks tasks, Py_ssize_t n,
-        const float* input,   # IN  N,D
-        float* out,           # OUT N,O
-        bint relu,
-        float* sums,          # scratch, RUN,N,LANES
-    ) noexcept nogil:
-        cdef Py_ssize_t outputs = self.weight.shape[0], depth = self.weight.shape[1]
-        cdef Py_ssize_t lanes = self.isa.lanes, whole = depth // lanes * lanes
-        cdef Py_ssize_t task, first, rows
-        while True:
-            task = tasks.take()
-            first = task * RUN
-            if first >= outputs:
-                return
-            rows = min(RUN, outputs - first)
-            memset(sums, 0, rows * n * lanes * sizeof(float))
-            self._sums(n, rows, whole, &self.weight[first, 0], input, sums)
-            self._finish(n, first, rows, whole, input, sums, relu, out)
 
-    cdef void _sums(
-        self, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t whole,
-        const float* weight,  # IN  rows,D
-        const float* input,   # IN  N,D
-        float* sums,          # OUT rows,N,LANES
-    ) noexcept nogil:
-        """Sum the products lane by lane, DOT_ROWS outputs and a few images at a time.
+cdef class BlocksStep(Step):
+    """Copy the input, block by block, for a step that multiplies."""
 
-        Long rows are visited in blocks short enough that the same block of all images
-        stays in the cache from one visit to the next.
-        """
-        cdef Py_ssize_t depth = self.weight.shape[1], lanes = self.isa.lanes
-        # Whole DOT_BLOCKs, so that sums are cut in the same places for every N.
-        cdef Py_ssize_t block = max(NEAR // n // DOT_BLOCK, 1) * DOT_BLOCK
-        cdef Py_ssize_t d = 0, o, i, images, length
-        while d < whole:
-            length = min(block, whole - d)
-            o = 0
-            while o < rows:
-                i = 0
-                while i < n:
-                    images = min(<Py_ssize_t>self.isa.images, n - i)
-                    self.isa.dot_tile(
-                        <int>min(<Py_ssize_t>DOT_ROWS, rows - o), <int>images, length,
-                        weight + o * depth + d, depth, input + i * depth + d, depth,
-                        sums + (o * n + i) * lanes, n * lanes)
-                    i += images
-                o += DOT_ROWS
-            d += length
+    def __init__(self, MultiplyStep multiply):
+        self.work, self.job = blocks_work, multiply.job
+        self.keep = multiply
 
-    cdef void _finish(
-        self, Py_ssize_t n, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t whole,
-        const float* input,   # IN  N,D
-        const float* sums,    # IN  rows,N,LANES
-        bint relu,
-        float* out,           # OUT N,O
-    ) noexcept nogil:
-        """Add up the lanes, what is left of the row, and the bias; ReLU."""
-        cdef Py_ssize_t depth = self.weight.shape[1], lanes = self.isa.lanes
-        cdef Py_ssize_t o, i, lane, d
-        cdef float total
-        for i in range(n):
-            for o in range(rows):
-                total = 0
-                for lane in range(lanes):
-                    total += sums[(o * n + i) * lanes + lane]
-                for d in range(whole, depth):
-                    total += self.weight[first + o, d] * input[i * depth + d]
-                if self.bias is not None:
-                    total += self.bias[first + o]
-                if relu and total < 0:
-                    total = 0
-                out[i * self.weight.shape[0] + first + o] = total
+
+cdef Py_ssize_t round_up(Py_ssize_t size, Py_ssize_t step) noexcept nogil:
+    return (size + step - 1) // step * step
+
+
+cdef void blocks_work(void* job_, Crew* crew, int member) noexcept nogil:
+    cdef Job* job = <Job*>job_
+    cdef Py_ssize_t d, n
+    while True:
+        d = take(crew) * <Py_ssize_t>DOT_BLOCK
+        if d >= job.depth:
+            return
+        for n in range(job.n):
+            memcpy(job.blocks + d * job.n + n * DOT_BLOCK, job.input + n * job.depth + d,
+                   min(<Py_ssize_t>DOT_BLOCK, job.depth - d) * sizeof(float))
+
+
+cdef void multiply_work(void* job_, Crew* crew, int member) noexcept nogil:
+    """Take tasks until none is left."""
+    cdef Job* job = <Job*>job_
+    cdef float* sums = job.scratch + member * job.floats
+    cdef Py_ssize_t groups = (job.n + GROUP - 1) // GROUP, task, first, start, rows, images
+    cdef Py_ssize_t most  # groups are of about the same size
+    if job.n == 0:
+        return
+    most = (job.n + groups - 1) // groups
+    while True:
+        task = take(crew)
+        first, start = task // groups * RUN, task % groups * most
+        if first >= job.outputs:
+            return
+        rows, images = min(RUN, job.outputs - first), min(most, job.n - start)
+        if images > 0:
+            multiply(job, first, rows, start, images, sums)
+
+
+cdef void multiply(
+    Job* job, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t start, Py_ssize_t images,
+    float* sums,          # scratch, rows,images,LANES
+) noexcept nogil:
+    """One task: outputs from `first` on, images from `start` on."""
+    cdef Py_ssize_t lanes = job.isa.lanes, whole = job.depth // lanes * lanes
+    cdef const char* weight = job.weight + first * job.depth * job.size
+    cdef const float* input = job.input + start * job.depth
+    cdef const float* bias = NULL
+    cdef Dots dots
+    if job.bias != NULL:
+        bias = job.bias + first
+    dots.half, dots.weight_row = job.size == 2, job.depth * job.size
+    dots.images, dots.outputs, dots.input_row = images, job.outputs, job.depth
+    memset(sums, 0, rows * images * lanes * sizeof(float))
+    if job.blocks == NULL:
+        sum_few(job, &dots, rows, whole, weight, input, sums)
+    else:
+        dots.input_row = DOT_BLOCK
+        sum_many(job, &dots, rows, whole, weight, job.blocks + start * DOT_BLOCK, sums)
+        dots.input_row = job.depth
+    job.isa.dot_finish(
+        &dots, <int>rows, job.depth - whole, weight + whole * job.size, input + whole, sums,
+        bias, job.relu,
+        job.out + start * job.outputs + first)
+
+
+cdef void sum_few(
+    Job* job, Dots* dots, Py_ssize_t rows, Py_ssize_t whole,
+    const char* weight,   # IN  rows,D
+    const float* input,   # IN  images,D
+    float* sums,          # OUT rows,images,LANES
+) noexcept nogil:
+    """Sum the products lane by lane; the images fit into one tile."""
+    cdef Py_ssize_t o = 0
+    while o < rows:
+        job.isa.dot_tile(
+            dots, <int>min(<Py_ssize_t>DOT_ROWS, rows - o), <int>dots.images, whole, weight,
+            input, sums + o * dots.images * job.isa.lanes, weight + AHEAD, DOT_ROWS)
+        weight += DOT_ROWS * dots.weight_row
+        o += DOT_ROWS
+
+
+cdef void sum_many(
+    Job* job, Dots* dots, Py_ssize_t rows, Py_ssize_t whole,
+    const char* weight,   # IN  rows,D
+    const float* blocks,  # IN  D/DOT_BLOCK,N,DOT_BLOCK
+    float* sums,          # OUT rows,images,LANES
+) noexcept nogil:
+    """Sum the products lane by lane, block by block; any number of images.
+
+    While a few rows are multiplied with all images, the next few are fetched from memory:
+    every tile asks for its share of them.
+    """
+    cdef Py_ssize_t visits = (dots.images + job.isa.images - 1) // job.isa.images
+    cdef Py_ssize_t together = (dots.images + visits - 1) // visits
+    cdef Py_ssize_t share = (DOT_ROWS + visits - 1) // visits
+    cdef Py_ssize_t d = 0, o, n, length, fetched
+    cdef const char* next
+    while d < whole:
+        length = min(<Py_ssize_t>DOT_BLOCK, whole - d)
+        o = 0
+        while o < rows:
+            if o + DOT_ROWS < rows:
+                next = weight + (o + DOT_ROWS) * dots.weight_row
+            else:
+                next = weight + length * job.size
+            n = fetched = 0
+            while n < dots.images:
+                job.isa.dot_tile(
+                    dots, <int>min(<Py_ssize_t>DOT_ROWS, rows - o),
+                    <int>min(together, dots.images - n), length, weight + o * dots.weight_row,
+                    blocks + d * job.n + n * DOT_BLOCK,
+                    sums + (o * dots.images + n) * job.isa.lanes,
+                    next + fetched * dots.weight_row,
+                    <int>min(share, DOT_ROWS - fetched))
+                fetched = min(<Py_ssize_t>DOT_ROWS, fetched + share)
+                n += together
+            o += DOT_ROWS
+        weight += length * job.size
+        d += length
 
 
 def linear(input, weight, bias=None, *, out=None):
@@ -138,7 +275,10 @@ def linear(input, weight, bias=None, *, out=None):
     )
     *_, features = input.shape
     *_, outputs = out.shape
-    rows = single("linear", input).reshape(input.size // features if features else 0, features)
-    workspace = np.empty((1, packed.workspace(len(rows))), np.float32)
-    packed.run(Tasks(), rows, out.reshape(len(rows), outputs), False, workspace)
+    rows = out.size // outputs if outputs else 0
+    workspace = np.empty(packed.workspace(rows, 1), np.float32)
+    steps = packed.steps(
+        single("linear", input).reshape(rows, features), out.reshape(rows, outputs), False, 1,
+        workspace)
+    Program(steps).run()
     return out

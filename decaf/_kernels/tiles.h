@@ -5,8 +5,8 @@
  *   ISA(name)  the name with a suffix of the instruction set
  *   TARGET     function attribute that switches the instruction set on
  *   LANES      floats in a vector register
- *   ROWS       output channels in a convolution tile
- *   VECTORS    most vectors of pixels in a convolution tile
+ *   PIXELS     pixels in a convolution tile
+ *   VECTORS    most vectors of output channels in a convolution tile
  *   IMAGES     most images in a dot tile
  *
  * Tiles are as large as the register file allows: every accumulator stays in a register for
@@ -19,143 +19,128 @@
 
 #ifdef VECTOR_EXTENSIONS
 typedef float ISA(vec) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int ISA(ints) __attribute__((vector_size(4 * LANES)));
 #define VEC ISA(vec)
 #define LOAD(p) (*(const VEC *)(p))
 #define STORE(p, v) (*(VEC *)(p) = (v))
+#define POSITIVE(v) ((VEC)((ISA(ints))(v) & ~((v) < (VEC){0}))) /* NaN stays NaN, as in torch */
 #else
 typedef float VEC; /* a compiler without vector extensions: LANES is 1 */
 #define LOAD(p) (*(p))
 #define STORE(p, v) (*(p) = (v))
+#define POSITIVE(v) ((v) < 0.0f ? 0.0f : (v))
 #endif
 
-/* sums[r][j] = sum over k of weights[k][r] * columns[k][j]
- *
- * weights k,ROWS and columns k,vectors*LANES lie one k behind the other.  Long sums are
- * taken in blocks of BLOCK terms, which keeps the rounding error of K terms near that of
- * K / BLOCK. */
-TARGET ALWAYS_INLINE void ISA(conv_sums)(const int vectors, ptrdiff_t depth,
-                                         const float *weights, const float *columns,
-                                         float sums[ROWS][VECTORS * LANES]) {
-    for (ptrdiff_t first = 0; first < depth; first += BLOCK) {
-        const ptrdiff_t last = first + BLOCK < depth ? first + BLOCK : depth;
-        VEC acc[ROWS][VECTORS];
-        UNROLL for (int r = 0; r < ROWS; r++)
-            UNROLL for (int v = 0; v < vectors; v++) acc[r][v] = (VEC){0};
-        for (ptrdiff_t k = first; k < last; k++) {
-            const float *w = weights + k * ROWS;
-            const float *column = columns + k * vectors * LANES;
-            VEC x[VECTORS];
-            UNROLL for (int v = 0; v < vectors; v++) x[v] = LOAD(column + v * LANES);
-            UNROLL for (int r = 0; r < ROWS; r++)
-                UNROLL for (int v = 0; v < vectors; v++) acc[r][v] += x[v] * w[r];
-        }
-        UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int v = 0; v < vectors; v++) {
-            float *sum = &sums[r][v * LANES];
-            if (first > 0) acc[r][v] += LOAD(sum);
-            STORE(sum, acc[r][v]);
-        }
-    }
+/* The first `count` floats of a vector, zeros behind them; all of it if count >= LANES. */
+TARGET ALWAYS_INLINE VEC ISA(load)(const float *p, ptrdiff_t count) {
+    float part[LANES] = {0};
+    if (count >= LANES) return LOAD(p);
+    for (ptrdiff_t i = 0; i < count; i++) part[i] = p[i];
+    return LOAD(part);
 }
 
-/* A tile of a convolution: `rows` channels times `pixels` places, with bias and ReLU.
- *
- * out[r * stride + j] for r < rows, j < pixels; vectors * LANES >= pixels, the columns
- * beyond `pixels` are padding and their sums are dropped. */
-TARGET static void ISA(conv_tile)(int vectors, ptrdiff_t depth, const float *weights,
-                                  const float *columns, const float *bias, int relu, int rows,
-                                  int pixels, float *out, ptrdiff_t stride) {
-    float sums[ROWS][VECTORS * LANES];
-    switch (vectors) {
-#if VECTORS >= 3
-    case 3: ISA(conv_sums)(3, depth, weights, columns, sums); break;
-#endif
-#if VECTORS >= 2
-    case 2: ISA(conv_sums)(2, depth, weights, columns, sums); break;
-#endif
-    default: ISA(conv_sums)(1, depth, weights, columns, sums);
-    }
-    for (int r = 0; r < rows; r++) {
-        float *row = out + r * stride;
-        const float b = bias ? bias[r] : 0.0f;
-        if (relu) {
-            for (int j = 0; j < pixels; j++) row[j] = RELU(sums[r][j] + b);
-        } else {
-            for (int j = 0; j < pixels; j++) row[j] = sums[r][j] + b;
-        }
-    }
-}
-
-/* acc[o][n] += lane by lane, sum over d of weight[o][d] * input[n][d], d in steps of LANES
- *
- * A few rows of the weights against a few images.  `depth` is a multiple of LANES.  acc holds
- * LANES partial sums an output, to which blocks of DOT_BLOCK terms are added: as in the
- * convolution, for the sake of the rounding error. */
-TARGET ALWAYS_INLINE void ISA(dot_sums)(const int rows, const int images, ptrdiff_t depth,
-                                        const float *weight, ptrdiff_t weight_stride,
-                                        const float *input, ptrdiff_t input_stride, float *acc,
-                                        ptrdiff_t acc_stride) {
-    for (ptrdiff_t first = 0; first < depth; first += DOT_BLOCK) {
-        const ptrdiff_t last = first + DOT_BLOCK < depth ? first + DOT_BLOCK : depth;
-        VEC a[DOT_ROWS][IMAGES];
-        UNROLL for (int o = 0; o < rows; o++)
-            UNROLL for (int n = 0; n < images; n++) a[o][n] = (VEC){0};
-        for (ptrdiff_t d = first; d < last; d += LANES) {
-            VEC w[DOT_ROWS];
-            UNROLL for (int o = 0; o < rows; o++) w[o] = LOAD(weight + o * weight_stride + d);
-            UNROLL for (int n = 0; n < images; n++) {
-                const VEC x = LOAD(input + n * input_stride + d);
-                UNROLL for (int o = 0; o < rows; o++) a[o][n] += w[o] * x;
-            }
-        }
-        UNROLL for (int o = 0; o < rows; o++) UNROLL for (int n = 0; n < images; n++) {
-            float *sum = acc + o * acc_stride + n * LANES;
-            STORE(sum, LOAD(sum) + a[o][n]);
-        }
-    }
-}
-
-TARGET static void ISA(dot_tile)(int rows, int images, ptrdiff_t depth, const float *weight,
-                                 ptrdiff_t weight_stride, const float *input,
-                                 ptrdiff_t input_stride, float *acc, ptrdiff_t acc_stride) {
-    if (rows < DOT_ROWS) { /* the last few rows of a layer, one by one */
-        for (int o = 0; o < rows; o++)
-            for (int n = 0; n < images; n++)
-                ISA(dot_sums)(1, 1, depth, weight + o * weight_stride, weight_stride,
-                              input + n * input_stride, input_stride,
-                              acc + o * acc_stride + n * LANES, acc_stride);
+TARGET ALWAYS_INLINE void ISA(store)(float *p, VEC v, ptrdiff_t count) {
+    float part[LANES];
+    if (count >= LANES) {
+        STORE(p, v);
         return;
     }
-#define CASE(i)                                                                       \
-    case i:                                                                           \
-        ISA(dot_sums)(DOT_ROWS, i, depth, weight, weight_stride, input, input_stride, \
-                      acc, acc_stride);                                               \
-        break;
-    switch (images) {
-        CASE(1)
-#if IMAGES >= 2
-        CASE(2)
-#endif
-#if IMAGES >= 3
-        CASE(3)
-#endif
-#if IMAGES >= 6
-        CASE(4)
-        CASE(5)
-        CASE(6)
-#endif
-    }
-#undef CASE
+    STORE(part, v);
+    for (ptrdiff_t i = 0; i < count; i++) p[i] = part[i];
 }
 
-static const Isa ISA(isa) = {ISA_NAME, LANES, ROWS, VECTORS, IMAGES, ISA(conv_tile), ISA(dot_tile)};
+/* acc[p][v] = sum over k of x[p][k] * weights[k][v], in blocks of at most BLOCK terms
+ *
+ * The output channels lie in the vectors, so that a pixel is one number, broadcast: it is read
+ * where it lies, and nothing has to be packed but the weights, once.  The terms k come in
+ * segments that are contiguous in x; `weights` run on through all of them.  Blocks keep the
+ * rounding error of K terms near that of K / BLOCK.  `next` is memory that will be wanted soon:
+ * K cache lines of it are brought nearer on the way. */
+TARGET ALWAYS_INLINE void ISA(mac_sums)(const int vectors, const Segment *segments,
+                                        ptrdiff_t count, const float *const *x,
+                                        const float *weights, const float *next,
+                                        VEC sums[PIXELS][VECTORS]) {
+    VEC acc[PIXELS][VECTORS];
+    ptrdiff_t terms = 0;
+    int blocks = 0;
+    UNROLL for (int p = 0; p < PIXELS; p++)
+        UNROLL for (int v = 0; v < vectors; v++) acc[p][v] = (VEC){0};
+    for (ptrdiff_t s = 0; s < count; s++) {
+        const ptrdiff_t length = segments[s].length;
+        const float *pixel[PIXELS];
+        FORGET; /* that x can stay in registers: the loop over k needs them all */
+        if (terms > 0 && terms + length > BLOCK) {
+            UNROLL for (int p = 0; p < PIXELS; p++) UNROLL for (int v = 0; v < vectors; v++) {
+                if (blocks) acc[p][v] += sums[p][v];
+                sums[p][v] = acc[p][v];
+                acc[p][v] = (VEC){0};
+            }
+            blocks = 1;
+            terms = 0;
+        }
+        UNROLL for (int p = 0; p < PIXELS; p++) pixel[p] = x[p] + segments[s].offset;
+        for (ptrdiff_t k = 0; k < length; k++) {
+            VEC w[VECTORS];
+            UNROLL for (int v = 0; v < vectors; v++) w[v] = LOAD(weights + v * LANES);
+            UNROLL for (int p = 0; p < PIXELS; p++)
+                UNROLL for (int v = 0; v < vectors; v++) acc[p][v] += w[v] * pixel[p][k];
+            weights += vectors * LANES;
+            PREFETCH(next);
+            next += 16; /* a cache line */
+        }
+        terms += length;
+    }
+    UNROLL for (int p = 0; p < PIXELS; p++) UNROLL for (int v = 0; v < vectors; v++) {
+        if (blocks) acc[p][v] += sums[p][v];
+        sums[p][v] = acc[p][v];
+    }
+}
+
+/* out[p][o] = sums[p][o] + bias[o], with ReLU if wanted, for p < pixels, o < outputs
+ *
+ * Weights and bias are padded to vectors * LANES outputs; x has PIXELS pointers, however many
+ * pixels are wanted. */
+TARGET static void ISA(mac_tile)(int vectors, const Segment *segments, ptrdiff_t count,
+                                 const float *const *x, const float *weights,
+                                 const float *next, const float *bias, int relu, int pixels,
+                                 int outputs, float *out, ptrdiff_t stride) {
+    VEC sums[PIXELS][VECTORS];
+    switch (vectors) {
+#if VECTORS >= 3
+    case 3: ISA(mac_sums)(3, segments, count, x, weights, next, sums); break;
+#endif
+    case 2: ISA(mac_sums)(2, segments, count, x, weights, next, sums); break;
+    default: ISA(mac_sums)(1, segments, count, x, weights, next, sums);
+    }
+    for (int p = 0; p < pixels; p++) {
+        for (int v = 0; v < vectors; v++) {
+            VEC y = sums[p][v];
+            if (bias) y += LOAD(bias + v * LANES);
+            if (relu) y = POSITIVE(y);
+            ISA(store)(out + p * stride + v * LANES, y, outputs - v * LANES);
+        }
+    }
+}
+
+#include "dots.h"
+#include "rows.h"
+#include "winograd.h"
+
+static const Isa ISA(isa) = {
+    ISA_NAME, LANES, PIXELS, VECTORS, IMAGES, ISA(mac_tile), ISA(dot_tile), ISA(dot_finish),
+    ISA(winograd_input), ISA(winograd_output), ISA(max_window), ISA(mean_window),
+    ISA(lrn_across), ISA(lrn_within),
+};
 
 #undef VEC
 #undef LOAD
 #undef STORE
+#undef POSITIVE
+#undef WIDEN
 #undef ISA
 #undef ISA_NAME
 #undef TARGET
 #undef LANES
-#undef ROWS
+#undef PIXELS
 #undef VECTORS
 #undef IMAGES
