@@ -1,13 +1,12 @@
 """From the start of a process to its first answer, and the memory that it takes.
 
 Torchvision's AlexNet with random weights, in a file as each engine likes it, and a photo; the
-engines take turns (``timing.py``), and every run is a fresh process: ``peers_start.py``.  The files
-are in the disk cache.
+engines take turns (``timing.py``), and every run is a fresh process: ``peers_start.py``.  Each
+was started once before, without being timed: files are in the disk cache, and modules are compiled.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -20,14 +19,13 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 from peers_contestants import decaf_precisions
 from peers_models import onnx_model, torch_module
-from startup import save_photo
+from startup import fresh_environment, save_photo
 from timing import Timing
 
 from decaf.architectures import alexnet
 from decaf.preprocessing import TORCHVISION_IMAGENET
 from decaf.weights import save_weights
 
-ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = Path(__file__).with_name("peers_start.py")
 PHOTO = "photo.png"
 MODULES = {"PyTorch": "torch", "ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}
@@ -55,7 +53,7 @@ def measure(parameters: Mapping[str, NDArray[Any]], folder: Path, rounds: int) -
     save_photo(folder / PHOTO)
     runs: dict[str, list[tuple[float, int, int]]] = {name: [] for name in models}
     for name, model in models.items():
-        start(name, model, folder / PHOTO)  # fills the disk cache
+        start(name, model, folder / PHOTO)  # fills the disk cache, and caches what Python compiles
     for _ in range(rounds):
         for name, model in models.items():
             runs[name].append(start(name, model, folder / PHOTO))
@@ -79,7 +77,7 @@ def start(name: str, model: Path, photo: Path) -> tuple[float, int, int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=fresh_environment(),
     ) as process:
         answer = process.stdout.readline()
         seconds = time.perf_counter() - begin

@@ -380,7 +380,7 @@ class DecafNet:
 
     def summary(self) -> Summary:
         """Return layers, shapes, parameters, multiply-adds and bytes, as a table to print."""
-        return summarise(self.architecture, self._network.bytes)
+        return summarise(self.architecture, self._network.bytes, self.backend, self.precision)
 
     def profile(self, images: Photos, repeat: int = 10) -> Profile:
         """Measure how long each step takes on these photos, as one batch.
@@ -412,13 +412,13 @@ class DecafNet:
             raise ImageError("profile must have a photo to measure with; got none")
         reading, steps = [], []
         with self._plans.lend(len(batch), (self.architecture.layers[-1].name,)) as plan:
-            plan.run()  # the first run finds cold caches; it does not count
-            for _ in range(repeat):
+            for _ in range(1 + repeat):
                 start = time.perf_counter()
                 for index, (photo, name) in enumerate(batch):
                     self._read(photo, plan.input[index : index + 1], name)
                 reading.append(time.perf_counter() - start)
                 steps.append(plan.time_steps())
+            del reading[0], steps[0]  # the first run finds cold caches; it does not count
             times = [
                 StepTime("preprocess", float(np.median(reading)), 0),
                 *(
@@ -427,8 +427,9 @@ class DecafNet:
                 ),
             ]
         return Profile(
-            self.architecture.name, len(batch), repeat, self.threads, self.backend, tuple(times)
-        )
+            self.architecture.name, len(batch), repeat, self.threads, self.backend,
+            self.precision, tuple(times),
+        )  # fmt: skip
 
     def _features(
         self, images: Photos, layers: tuple[str, ...], oversample: bool, batch_size: int

@@ -37,11 +37,16 @@ class Summary:
         (C, H, W) of the input.
     layers : tuple of LayerSummary
         In order of execution.
+    backend, precision : str
+        What computes, and how the weights of fully connected layers are kept; empty where
+        nothing was made ready to compute.
     """
 
     name: str
     input_shape: Shape
     layers: tuple[LayerSummary, ...]
+    backend: str = ""
+    precision: str = ""
 
     @property
     def parameters(self) -> int:
@@ -60,7 +65,8 @@ class Summary:
 
     @property
     def _caption(self) -> str:
-        return f"{self.name}: input {_times(self.input_shape)}"
+        caption = f"{self.name}: input {_times(self.input_shape)}"
+        return caption + _by(self.backend, self.precision) if self.backend else caption
 
     def _table(self) -> Table:
         rows = tuple(
@@ -78,8 +84,10 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as lists, numbers and strings, ready for JSON."""
+        computed_by = {"backend": self.backend, "precision": self.precision}
         return {
             "name": self.name,
+            **(computed_by if self.backend else {}),
             "input_shape": list(self.input_shape),
             "parameters": self.parameters,
             "multiply_adds": self.multiply_adds,
@@ -99,7 +107,12 @@ class Summary:
         return self._table().html(self._caption)
 
 
-def summarise(architecture: Architecture, parameter_bytes: Mapping[str, int]) -> Summary:
+def summarise(
+    architecture: Architecture,
+    parameter_bytes: Mapping[str, int],
+    backend: str = "",
+    precision: str = "",
+) -> Summary:
     """Build the summary of a network.
 
     Parameters
@@ -108,6 +121,8 @@ def summarise(architecture: Architecture, parameter_bytes: Mapping[str, int]) ->
         The network.
     parameter_bytes : Mapping
         Bytes that each parameter takes: ``{"conv1/weight": 139968, …}``.
+    backend, precision : str
+        As in :class:`Summary`.
     """
     rows = []
     for layer in architecture.layers:
@@ -123,7 +138,7 @@ def summarise(architecture: Architecture, parameter_bytes: Mapping[str, int]) ->
                 sum(parameter_bytes[f"{layer.name}/{name}"] for name in parameters),
             )
         )
-    return Summary(architecture.name, architecture.input_shape, tuple(rows))
+    return Summary(architecture.name, architecture.input_shape, tuple(rows), backend, precision)
 
 
 class StepTime(NamedTuple):
@@ -150,7 +165,9 @@ class Profile:
     images, repeat, threads : int
         Size of the batch, number of repetitions, number of threads.
     backend : str
-        "cython" or "numpy".
+        "cython", "blas" or "numpy".
+    precision : str
+        How the weights of fully connected layers are kept: "float32" or "float16".
     steps : tuple of StepTime
         In order of execution; the first, ``preprocess``, is reading the photos.
     """
@@ -160,6 +177,7 @@ class Profile:
     repeat: int
     threads: int
     backend: str
+    precision: str
     steps: tuple[StepTime, ...]
 
     @property
@@ -175,9 +193,8 @@ class Profile:
     @property
     def _caption(self) -> str:
         return (
-            f"{self.name}: batch of {self.images}, median of {self.repeat}, "
-            f"threads {self.threads}, backend {self.backend}"
-        )
+            f"{self.name}: batch of {self.images}, median of {self.repeat}, threads {self.threads}"
+        ) + _by(self.backend, self.precision)
 
     def _table(self) -> Table:
         whole = StepTime("total", self.seconds, self.multiply_adds)
@@ -199,6 +216,10 @@ class Profile:
 
     def _repr_html_(self) -> str:
         return self._table().html(self._caption)
+
+
+def _by(backend: str, precision: str) -> str:
+    return f", backend {backend}, precision {precision}"
 
 
 def _times(shape: Shape) -> str:

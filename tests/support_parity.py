@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from support_torch import ALEXNET_LAYERS, SQUEEZENET_FIRES, import_torch, import_torchvision
 
 from decaf import ops
-from decaf.backends import CythonBackend, NumpyBackend
+from decaf.backends import Backend, BlasBackend, CythonBackend, NumpyBackend
 from decaf.plan import Network, Plan
 from decaf.specs import Architecture
 
 Values = dict[str, NDArray[Any]]
+
+DIRECT = ("numpy", "blas")  # engines that add convolutions up directly, as PyTorch does
 
 LARGEST_ERROR = 1e-5  # of a layer, relative to its largest magnitude
 LARGEST_RATIO = 2.0  # to the error of PyTorch in float32, where convolutions are direct
@@ -30,17 +32,29 @@ LOOSE_RATIO = 4.0
 
 
 def engines() -> tuple[str, ...]:
-    """``numpy``, and the kernels on every instruction set of this processor."""
+    """``numpy``, ``blas``, and the kernels on every instruction set of this processor."""
     if "cython" not in ops.available():
         return ("numpy",)
-    return ("numpy", *(f"cython-{isa}" for isa in ops.kernel("isa").available()))
+    return (*DIRECT, *(f"cython-{isa}" for isa in ops.kernel("isa").available()))
 
 
-def network(architecture: Architecture, parameters: Values, engine: str) -> Network:
+def network(
+    architecture: Architecture, parameters: Values, engine: str, precision: str = "float32"
+) -> Network:
     """A network for one of ``engines()``."""
-    backend = NumpyBackend() if engine == "numpy" else CythonBackend(engine.partition("-")[2])
+    backend: Backend
+    if engine in DIRECT:
+        backend = {"numpy": NumpyBackend, "blas": BlasBackend}[engine]()
+    else:
+        backend = CythonBackend(engine.partition("-")[2])
     with mock.patch("decaf.plan.get_backend", return_value=backend):
-        return Network(architecture, parameters)
+        return Network(architecture, parameters, precision=precision)
+
+
+def winograd_layers(net: Network) -> tuple[str, ...]:
+    """Names of the convolutions that are computed by Winograd's algorithm."""
+    packed = net.packed.items()
+    return tuple(name for name, how in packed if type(how).__name__ == "PackedWinograd")
 
 
 def run(

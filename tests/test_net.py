@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import math
 import multiprocessing
 import os
 import pickle
@@ -23,8 +24,10 @@ from PIL import Image
 
 from decaf import ArchitectureError, DecafError, DecafNet, ImageError, ShapeError, WeightsError, ops
 from decaf.image import load_image, prepare
+from decaf.memory import aligned_empty
 from decaf.net import Prediction
 from decaf.plan_pool import IDLE_PLANS
+from decaf.report import summarise
 from decaf.weights import default_weights, save_weights
 
 PHOTOS = [tiny.photo(seed) for seed in range(7)]
@@ -808,10 +811,30 @@ def test_summary(net: DecafNet) -> None:
     assert summary.multiply_adds == sum(layer.multiply_adds for layer in summary.layers)
     text = str(summary)
     assert repr(summary) == text
+    assert text.startswith(
+        f"tiny <&>: input 3 x 12 x 12, backend {net.backend}, precision float32\n"
+    )
+    numbers = summary.as_dict()
+    assert (numbers["backend"], numbers["precision"]) == (net.backend, "float32")
     for part in (*tiny.NAMES, "16 x 12 x 12", "172,800", "total", f"{summary.bytes:,}"):
         assert part in text
     widths = {len(line) for line in text.splitlines()[4:-2] if line.rstrip() == line}
     assert len(text.splitlines()) == 2 + 4 + len(tiny.NAMES) and widths
+
+
+def test_a_summary_of_what_does_not_compute() -> None:
+    """A file that was only looked at: no backend, no precision of its own."""
+    shapes = tiny.ARCHITECTURE.parameter_shapes.items()
+    summary = summarise(tiny.ARCHITECTURE, {name: math.prod(shape) for name, shape in shapes})
+    assert str(summary).startswith("tiny <&>: input 3 x 12 x 12\n")
+    assert summary.as_dict().keys().isdisjoint({"backend", "precision"})
+
+
+def test_tables_name_backend_and_precision(compact: DecafNet) -> None:
+    for table in (compact.summary(), compact.profile(PHOTOS[0], repeat=1)):
+        assert (table.backend, table.precision) == ("cython", "float16")
+        caption = ", backend cython, precision float16"
+        assert str(table).splitlines()[0].endswith(caption) and caption in table._repr_html_()
 
 
 def test_html_is_escaped(net: DecafNet) -> None:
@@ -825,7 +848,7 @@ def test_html_is_escaped(net: DecafNet) -> None:
 def test_profile(net: DecafNet) -> None:
     profile = net.profile(PHOTOS, repeat=3)
     assert (profile.images, profile.repeat, profile.threads) == (7, 3, 2)
-    assert profile.backend == net.backend
+    assert (profile.backend, profile.precision) == (net.backend, "float32")
     assert profile.steps[0].name == "preprocess" and profile.steps[0].multiply_adds == 0
     assert all(step.seconds >= 0 for step in profile.steps)
     assert profile.steps[0].seconds > 0
@@ -835,7 +858,20 @@ def test_profile(net: DecafNet) -> None:
     assert slow.gflops == pytest.approx(2e-9 * slow.multiply_adds / slow.seconds)
     text = str(profile)
     assert repr(profile) == text
+    assert f"threads 2, backend {net.backend}, precision float32\n" in text
     assert "batch of 7" in text and "conv1" in text and "100.0%" in text.splitlines()[-1]
+
+
+def test_profile_computes_with_photos_alone(net: DecafNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with what memory happens to hold when it is made: NumPy warns of sums that overflow."""
+
+    def full(nbytes: int) -> NDArray[np.uint8]:
+        memory = aligned_empty(nbytes)
+        memory.fill(0x7F)  # as float32 3.4e38
+        return memory
+
+    monkeypatch.setattr("decaf.plan.aligned_empty", full)
+    assert net.profile(PHOTOS[:6], repeat=1).images == 6  # no plan of this size is there yet
 
 
 def test_profile_takes_what_can_be_read_once(net: DecafNet) -> None:

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 from golden import seeded
 from numpy.typing import NDArray
-from support_parity import Values, assert_same_bits, engines, network, run, same_bits
+from support_parity import DIRECT, Values, assert_same_bits, engines, network, run, same_bits
 
 from decaf import DecafNet, ops
 from decaf.architectures import decaf_mini, squeezenet1_1
-from decaf.backends import CythonBackend
 from decaf.image import Preprocessing
 from decaf.plan import Network
 
@@ -38,19 +36,15 @@ def made(request: pytest.FixtureRequest) -> tuple[Values, NDArray[np.float32], s
     return (*seeded.network(NETWORKS[request.param], 32, seed=5), request.param)
 
 
-COMPACT = tuple(f"{engine}-float16" for engine in engines() if engine != "numpy")
+COMPACT = tuple((engine, "float16") for engine in engines() if engine not in DIRECT)
 
 
-@pytest.fixture(scope="module", params=(*engines(), *COMPACT, *{"blas"} & {*ops.available()}))
+@pytest.fixture(
+    scope="module", params=(*((engine, "float32") for engine in engines()), *COMPACT), ids="-".join
+)
 def net(request: pytest.FixtureRequest, made: tuple[Values, NDArray[np.float32], str]) -> Network:
     parameters, _, name = made
-    if request.param == "blas":
-        return Network(NETWORKS[name], parameters, "blas")
-    if request.param in COMPACT:
-        backend = CythonBackend(request.param.split("-")[1])
-        with mock.patch("decaf.plan.get_backend", return_value=backend):
-            return Network(NETWORKS[name], parameters, precision="float16")
-    return network(NETWORKS[name], parameters, request.param)
+    return network(NETWORKS[name], parameters, *request.param)
 
 
 def test_any_batch_and_any_threads(

@@ -14,7 +14,7 @@ from decaf import layers
 
 winograd = pytest.importorskip("decaf._kernels.winograd")
 
-# (input, weight, padding, groups): AlexNet's and CaffeNet's layers, and what does not come out even.
+# (input, weight, padding, groups): layers of AlexNet and CaffeNet, and what does not come out even.
 KINDS = [
     ((2, 64, 27, 27), (192, 64, 5, 5), (2, 2), 1),
     ((2, 96, 27, 27), (64, 48, 5, 5), (2, 2), 2),

@@ -25,7 +25,7 @@ for Convolutional Neural Networks, 2016 (arXiv:1509.09308); on the points B. Bar
 Error Analysis and Improving the Accuracy of Winograd Convolution, 2020 (arXiv:1803.10986).
 """
 
-from decaf._kernels.crew cimport Crew, Step, Work, take
+from decaf._kernels.crew cimport Crew, Step, take
 from decaf._kernels.isa cimport Isa, Segment, pick
 from decaf._kernels.panels cimport Panels, cut, start, width
 
