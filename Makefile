@@ -67,6 +67,7 @@ test-wheel: .venv/.extra-test build/wheel/.installed
 # Every benchmark checks its result before it takes the time, and writes JSON.
 bench: .venv/.extra-test .venv/.extra-bench .venv/.torch build
 	set -e; for name in $(BENCHMARKS); do $(PY) benchmarks/$$name.py; done
+	$(PY) benchmarks/tables.py
 
 lint: .venv/.extra-lint
 	$(PY) -m ruff check .

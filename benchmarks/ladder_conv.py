@@ -2,6 +2,7 @@
 
     python benchmarks/ladder_conv.py            # about two minutes
     python benchmarks/ladder_conv.py --quick    # one round at batch 1, to see that it works
+    python benchmarks/ladder_conv.py --plot     # draws the JSON again, measures nothing
 
 Each rung adds one idea to the one before, in a few lines of ``ladder_conv.c`` (or of NumPy, here),
 on three layers of AlexNet (torchvision).  Ideas that failed keep their number and their figures.
@@ -18,7 +19,8 @@ where a rung does with fewer: Winograd's share of the peak may pass 100 %.  The 
 many threads reach with nothing but multiply-adds (``probe.py``), measured in the same run.
 
 The C is compiled when this file runs, by the system's compiler (``CC``, else ``cc``; GCC or Clang)
-for the widest vectors of this processor.  Writes ``results/ladder_conv.json``.
+for the widest vectors of this processor.  Writes ``results/ladder_conv.json`` and, from it,
+``results/ladder_conv.png`` (``ladder_plot.py``).
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import probe
 import scipy.fft
+from ladder_plot import draw
 from random_weights import Array, he_parameter, normal
 from report import machine, write_report
 from threadpoolctl import ThreadpoolController
@@ -441,7 +444,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="1 round at batch 1")
+    parser.add_argument("--plot", action="store_true", help="only draw results/ladder_conv.json")
     options = parser.parse_args()
+    if options.plot:
+        draw()
+        return
     if options.quick:
         options.rounds, options.batch = 1, 1
 
@@ -476,6 +483,7 @@ def main() -> None:
             "rungs": [report(rung, problems, found, peaks) for rung in RUNGS],
         },
     )
+    draw()
 
 
 def fma_peaks() -> dict[int, float]:

@@ -261,7 +261,7 @@ class Plan:
     def _allocate(self, nbytes: int) -> NDArray[np.uint8]:
         try:
             return aligned_empty(nbytes)
-        except MemoryError as error:
+        except (MemoryError, ValueError) as error:  # the latter beyond what can be addressed
             raise DecafError(
                 f"{self._network.architecture.name}: a batch must fit into memory; "
                 f"expected room for {nbytes:,} bytes, got none: take a smaller batch"

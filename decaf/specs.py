@@ -125,6 +125,13 @@ class Conv(Layer):
             f"input channels must be a multiple of groups; expected a multiple of {self.groups}",
             c,
         )
+        padded = tuple(s + 2 * p for s, p in zip(size, pair(self.padding), strict=True))
+        self._need(
+            c // self.groups * math.prod(padded) <= LARGEST_OUTPUT,
+            "the padded input of a group must be of a size to compute with; "
+            f"expected at most {LARGEST_OUTPUT:,} values an image",
+            (c // self.groups, *padded),
+        )
         oh, ow = (
             conv_output_size(s, k, stride, p, d)
             for s, k, stride, p, d in zip(

@@ -82,15 +82,9 @@ def lend_team(size: int) -> Iterator[Team]:
             team = None
     if team is None:
         team = Team(size)
-    try:
-        yield team
-    except BaseException:
-        team.dismiss()
-        raise
+    yield team
     if len(idle) < MOST_IDLE:
         idle.append(team)
-    else:
-        team.dismiss()
 
 
 _idle: dict[int, list[Team]] = {}
@@ -99,7 +93,8 @@ _idle: dict[int, list[Team]] = {}
 class Team:
     """The calling thread and ``size - 1`` helpers that run a program together.
 
-    A team of one needs no helpers, and no compiled kernels.
+    A team of one needs no helpers, and no compiled kernels.  Helpers hold only what they share
+    with the team, and end when it goes.
 
     Raises
     ------
@@ -107,26 +102,28 @@ class Team:
         If the system has no more threads.
     """
 
+    _helpers: Any = None
+
     def __init__(self, size: int) -> None:
         self.size = size
         self.process = os.getpid()
-        self._helpers: Any = kernel("crew").Helpers(size) if size > 1 else None
         self._wake: dict[int, threading.Lock] = {}  # a sleeping helper waits for its lock
+        if size > 1:
+            self._helpers = kernel("crew").Helpers(size)
         for member in range(1, size):
             wake = threading.Lock()
             wake.acquire()
+            self._wake[member] = wake
             helper = threading.Thread(
                 target=_help, args=(self._helpers, member, wake), name="decaf", daemon=True
             )
             try:
                 helper.start()
             except RuntimeError as error:
-                self.dismiss()
                 raise DecafError(
                     f"threads must be as many as the system allows; expected {size}, "
                     f"got {member}: {error}"
                 ) from error
-            self._wake[member] = wake
 
     def run(self, program: Any) -> None:
         """Run a program, whose steps the helpers share as soon as they are awake."""
@@ -139,9 +136,12 @@ class Team:
         """Let the helpers end."""
         if self._helpers is not None:
             self._helpers.dismiss()
-        for wake in self._wake.values():
-            if wake.locked():
-                wake.release()
+            for wake in self._wake.values():
+                if wake.locked():
+                    wake.release()
+
+    def __del__(self) -> None:
+        self.dismiss()
 
 
 def _help(helpers: Any, member: int, wake: threading.Lock) -> None:

@@ -17,9 +17,11 @@ from support import (
     layer,
     normal,
 )
+from support_steps import convolve, each_isa
 from support_torch import import_torch
 from tolerances import assert_close
 
+from decaf import layers
 from decaf.errors import ShapeError
 
 
@@ -172,3 +174,45 @@ def test_no_channels_are_refused(backend: str) -> None:
     x, weight = normal(1, 0, 5, 5), normal(3, 0, 2, 2)
     with pytest.raises(ShapeError, match="conv2d: input must have channels; expected C >= 1"):
         layer("conv2d", backend)(x, weight)
+
+
+def test_arrays_that_do_not_fit_the_layer_are_refused() -> None:
+    conv = pytest.importorskip("decaf._kernels.conv")
+    options = ((1, 1), (1, 1), (1, 1), 1, (20, 20))
+    packed = conv.PackedConv2d(normal(6, 10, 3, 3), None, *options)
+    good = (2, 20, 20, 10), (2, 20, 20, 6), packed.workspace(2, 3)
+    for place, wrong in ((0, (2, 2, 20, 10)), (1, (2, 20, 20, 7)), (2, packed.workspace(2, 2))):
+        shapes = [*good]
+        shapes[place] = wrong
+        arrays = [np.zeros(shape, np.float32) for shape in shapes]
+        with pytest.raises(ShapeError, match="^conv2d: input, out and workspace must be"):
+            packed.steps(arrays[0], arrays[1], False, 3, arrays[2])
+
+
+@both_backends
+def test_numbers_that_could_overflow_are_refused(backend: str) -> None:
+    conv2d = layer("conv2d", backend)
+    with pytest.raises(ShapeError, match="stride must be at most"):
+        conv2d(normal(1, 1, 2, 2), normal(1, 1, 1, 1), stride=2**40, padding=2**30)
+
+
+def test_a_padded_input_beyond_all_bounds_is_refused() -> None:
+    conv2d = layer("conv2d", "cython")
+    with pytest.raises(ShapeError, match="padded input of a group must be of a size"):
+        conv2d(normal(1, 1, 2, 2), normal(1, 1, 1, 1), stride=2**31 - 1, padding=2**30)
+
+
+@each_isa
+def test_every_instruction_set(isa: str) -> None:
+    conv = pytest.importorskip("decaf._kernels.conv")
+    for shape, weight_shape, stride, padding, groups in ALEXNET_KINDS:
+        x, weight = normal(*shape), normal(*weight_shape, seed=1)
+        bias = normal(weight_shape[0], seed=2)
+        want = layers.conv2d(
+            *(a.astype(np.float64) for a in (x, weight, bias)), stride, padding, 1, groups
+        )
+        options = (x, weight, bias, (stride,) * 2, (padding,) * 2, (1, 1), groups)
+        got = convolve(conv.PackedConv2d, *options, isa=isa)
+        assert_close("conv2d", got, want)
+        shared = convolve(conv.PackedConv2d, *options, isa=isa, threads=3, relu=True)
+        np.testing.assert_array_equal(shared, np.maximum(got, 0))

@@ -1,4 +1,7 @@
-"""What the documentation shows is what happens: doctests, the README's example, its commands."""
+"""What the documentation shows is what happens: doctests, the README's example, its commands.
+
+And what was measured: every generated part of a page is what the benchmarks' results give.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import importlib
 import pkgutil
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +20,22 @@ from PIL import Image
 import decaf
 from decaf.cli import _parser
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import tables
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "weights" / "README.md"]
 MODULES = sorted(
     name
     for _, name, _ in pkgutil.walk_packages(decaf.__path__, "decaf.")
     if "._kernels" not in name and not name.endswith("__main__")
 )
+GENERATED = [
+    pytest.param(file, name, text, id=f"{page.name}-{file}-{name}")
+    for page in PAGES
+    for _, file, name, text, _ in tables.MARKED.findall(page.read_text(encoding="utf-8"))
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -32,7 +45,9 @@ def test_doctests_of_the_modules(name: str) -> None:
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
 def test_doctests_of_the_pages(page: Path) -> None:
-    found = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    found = doctest.testfile(
+        str(page), module_relative=False, optionflags=doctest.ELLIPSIS, encoding="utf-8"
+    )
     assert found.failed == 0
 
 
@@ -59,13 +74,43 @@ def test_the_commands_of_the_readme_parse() -> None:
             _parser().parse_args(shlex.split(line))
 
 
-def test_the_files_that_pages_name_exist() -> None:
-    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "weights" / "README.md"]:
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_files_and_headings_that_pages_name_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for link, _, heading in re.findall(r"\]\(([^)#:]*)(#([^)]+))?\)", text):
+        target = page.parent / link if link else page
+        assert target.exists(), f"{page.name}: {link}"
+        if heading:
+            assert heading in headings(target), f"{page.name}: {link}#{heading}"
 
 
-def test_tables_are_filled_in_and_name_their_files() -> None:
-    assert not re.search(r"\b[A-Z]+_(TABLE|TEXT)\b", README)
-    for name in ("parity", "net", "startup", "memory", "layers", "gemm"):
-        assert f"benchmarks/results/{name}.json" in README
+def headings(page: Path) -> list[str]:
+    """The names under which the headings of a page are linked."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in found]
+
+
+# --- what was measured ---
+
+
+@pytest.mark.parametrize(("file", "name", "text"), GENERATED)
+def test_generated_parts_are_what_the_results_give(file: str, name: str, text: str) -> None:
+    assert text == f"\n{tables.part(file, name)}\n\n", "run `python benchmarks/tables.py`"
+
+
+def test_every_mark_begins_or_ends_a_part() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    marks = sum(len(re.findall(r"<!--", text)) for text in texts)
+    assert marks == 2 * len(GENERATED)
+
+
+def test_every_part_that_can_be_made_stands_in_a_page() -> None:
+    shown = {tuple(param.values[:2]) for param in GENERATED}
+    assert shown == {(file, name) for file, names in tables.PARTS.items() for name in names}
+
+
+def test_the_readme_names_every_file_of_results() -> None:
+    files = sorted(path.name for path in tables.RESULTS.glob("*.json"))
+    assert files
+    for name in files:
+        assert f"benchmarks/results/{name}" in README, name

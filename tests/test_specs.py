@@ -299,3 +299,10 @@ def test_any_single_change_is_an_architecture_or_a_typed_error() -> None:
                 except DecafError:
                     refused += 1
     assert refused > 500
+
+
+def test_a_convolution_whose_padded_input_is_huge_is_refused() -> None:
+    """Its output may be small: stride, padding and dilation are all as large as they can be."""
+    huge = Conv("c", 1, 2, stride=2**20, padding=2**20, dilation=2**20)
+    with pytest.raises(ArchitectureError, match="^c: the padded input of a group must be"):
+        Architecture("evil", (3, 2, 2), (Conv("a", 2**20, 1), huge))

@@ -157,6 +157,9 @@ def test_dismissed_helpers_end() -> None:
         assert not helper.is_alive()
     awake = threads.Team(2)  # never run: its helper sleeps on its lock
     awake.dismiss()
+    forgotten = threads.Team(3)  # as after an interrupt
+    forgotten.run(Witness())
+    del forgotten
     for helper in set(threading.enumerate()) - before:
         helper.join(20)
         assert not helper.is_alive()

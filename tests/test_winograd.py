@@ -11,6 +11,7 @@ from support_steps import convolve, each_isa
 from tolerances import assert_close
 
 from decaf import layers
+from decaf.errors import ShapeError
 
 winograd = pytest.importorskip("decaf._kernels.winograd")
 
@@ -104,3 +105,16 @@ def test_suits_by_shape_alone():
     assert not suits((64, 3, 3, 3), (224, 224))  # three channels: the additions outweigh
     assert not suits((64, 64, 3, 3), (1, 1))  # a tile would be nearly all padding
     assert not suits((64, 1, 3, 3), (13, 13), groups=64)
+
+
+def test_arrays_that_do_not_fit_the_layer_are_refused():
+    packed = winograd.PackedWinograd(
+        normal(48, 64, 3, 3), None, (1, 1), (1, 1), (1, 1), 1, (13, 13)
+    )
+    good = (2, 13, 13, 64), (2, 13, 13, 48), packed.workspace(2, 1)
+    for place, wrong in ((0, (2, 2, 13, 64)), (1, (1, 13, 13, 48)), (2, 16)):
+        shapes = [*good]
+        shapes[place] = wrong
+        arrays = [np.zeros(shape, np.float32) for shape in shapes]
+        with pytest.raises(ShapeError, match="^conv2d: input, out and workspace must be"):
+            packed.steps(arrays[0], arrays[1], False, 1, arrays[2])

@@ -28,3 +28,13 @@ def channels_last(array: NDArray[np.float32]) -> NDArray[np.float32]:
 def channels_first_into(array: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Copy what lies N,H,W,C to N,C,H,W."""
     np.copyto(out, array.transpose(0, 3, 1, 2))  # N,C,H,W
+
+
+def check_step(name, input, out, workspace, shapes, floats):
+    """The arrays of a step must have these shapes, and the workspace room for so many floats."""
+    given = (tuple(input.shape)[: len(shapes[0])], tuple(out.shape)[: len(shapes[1])])
+    if given != shapes or len(workspace) < floats:
+        raise ShapeError(
+            f"{name}: input, out and workspace must be those of the layer; expected {shapes} and "
+            f"{floats} floats, got {given} and {len(workspace)}"
+        )

@@ -22,21 +22,22 @@ A task is cut by shape alone, and every sum has one order: see tiles.h.
 from libc.string cimport memcpy, memset
 
 from decaf._kernels.crew cimport Crew, Step, take
-from decaf._kernels.isa cimport Isa, Segment, pick
+from decaf._kernels.isa cimport MAC_BLOCK, MOST_PIXELS, Isa, Segment, pick
 from decaf._kernels.panels cimport Panels, cut, start, width
 
 import numpy as np
 
 from decaf._kernels import winograd
-from decaf._kernels.arrays import channels_first_into, channels_last, single
+from decaf._kernels.arrays import channels_first_into, channels_last, check_step, single
+from decaf.errors import ShapeError
 from decaf.layers.conv import check_conv2d
 
 cdef enum:
-    MOST_PIXELS = 16     # in a tile, of any instruction set
     BAND = 64            # pixels of a band, at least
-    LONGEST = 256        # terms of a segment: see BLOCK in isa_list.h
     ENOUGH_TASKS = 32    # below this number the panels are cut into runs, too
     FEW_CHANNELS = 8     # below this number a whole row of a filter is too short without KW
+
+LARGEST = 2**31  # values of the padded input
 
 
 cdef struct ConvJob:
@@ -85,6 +86,12 @@ cdef class PackedConv2d:
     def __init__(self, const float[:, :, :, ::1] weight, bias, stride, padding, dilation,
                  int groups, input_size, str isa=None):
         cdef ConvJob* job = &self.job
+        padded = tuple(size + 2 * pad for size, pad in zip(input_size, padding))
+        if weight.shape[1] * padded[0] * padded[1] > LARGEST:
+            raise ShapeError(
+                f"conv2d: the padded input of a group must be of a size to compute with; expected "
+                f"at most {LARGEST:,} values, got {weight.shape[1]} x {padded[0]} x {padded[1]}"
+            )
         job.isa = pick(isa)
         job.groups = groups
         job.panels = cut(job.isa, weight.shape[0] // groups)
@@ -121,10 +128,15 @@ cdef class PackedConv2d:
         out : N,OH,OW,O float32
         workspace : flat float32
         """
+        cdef ConvJob* job = &self.job
+        n = len(input)
+        size = (job.c, job.h, job.w) if self.planar else (job.h, job.w, job.c)
+        made = (n, job.oh, job.ow, job.groups * job.panels.channels)
+        check_step("conv2d", input, out, workspace, ((n, *size), made), self.workspace(n, threads))
         return [ConvStep(self, input, out, relu, workspace)]
 
     cdef void _place_segments(self):
-        """Where the terms of a window lie, from its first pixel, in pieces of LONGEST at most."""
+        """Where the terms of a window lie, from its first pixel, in pieces of MAC_BLOCK at most."""
         cdef ConvJob* job = &self.job
         cdef Py_ssize_t channels = job.c // job.groups
         rows = _rows(job, job.band)
@@ -144,7 +156,7 @@ cdef class PackedConv2d:
                 places = [(offset, self.kw * channels) for offset, _ in places[:: self.kw]]
         pieces = []
         for offset, length in places:
-            count = -(-length // LONGEST)
+            count = -(-length // MAC_BLOCK)
             cuts = [length * i // count for i in range(count + 1)]
             pieces += [(offset + a, b - a) for a, b in zip(cuts, cuts[1:])]
         dtype = np.dtype([("offset", np.intp), ("length", np.intp)])
@@ -247,7 +259,7 @@ cdef void convolve_band(const ConvJob* job, Py_ssize_t image, Py_ssize_t group, 
     cdef const Panels* panels = &job.panels
     cdef Py_ssize_t across = job.w + 2 * job.pw, pixel = _pixel(job), row = across * pixel
     cdef Py_ssize_t channels = job.groups * panels.channels, count = rows * job.ow
-    cdef Py_ssize_t panel, first, vectors, done, p, y, across_, filter_
+    cdef Py_ssize_t panel, first, vectors, done, p, place, filter_
     cdef const float* weights
     cdef const float* source
     cdef const float* x[MOST_PIXELS]
@@ -269,15 +281,15 @@ cdef void convolve_band(const ConvJob* job, Py_ssize_t image, Py_ssize_t group, 
         vectors = start(panels, panel + 1) - first
         filter_ = first * panels.lanes
         weights = job.weights + (group * width(panels) + filter_) * job.depth
-        done = y = across_ = 0
+        done = 0
         while done < count:
             for p in range(isa.pixels):
-                x[p] = source + y * job.sh * row + across_ * job.sw * pixel
-                if done + p < count - 1:  # beyond the last pixel: once more, for nothing
-                    across_ += 1
-                    if across_ == job.ow:
-                        y, across_ = y + 1, 0
+                place = min(done + p, count - 1)  # beyond the last pixel: once more, for nothing
+                x[p] = source + pixel * (
+                    place // job.ow * job.sh * across + place % job.ow * job.sw
+                )
             isa.mac_tile(
+                # (Nothing else to fetch: all panels of a first layer fit into the cache.)
                 <int>vectors, job.segments, job.segment_count, x, weights, weights,
                 job.bias + group * width(panels) + filter_, job.relu,
                 <int>min(<Py_ssize_t>isa.pixels, count - done),

@@ -11,7 +11,8 @@
  *
  * A helper first counts itself among the active and then looks whether the step it saw is still
  * open; the leader first closes the step and then looks whether anybody is active.  One of the two
- * sees the other, so no helper can slip into a step that the leader has left.
+ * sees the other, so no helper can slip into a step that the leader has left.  (Each writes first
+ * and then reads what the other wrote: nothing weaker than sequential consistency will do.)
  */
 #ifndef DECAF_CREW_H
 #define DECAF_CREW_H
@@ -62,7 +63,8 @@ struct Crew {
     void *job;
 };
 
-/* Number of the next task of the open step; every number is handed out once. */
+/* Number of the next task of the open step; every number is handed out once.  A member goes on
+ * until it is given a number beyond the last task, and then takes no more. */
 static inline long take(Crew *crew) { return atomic_add(&crew->next, 1); }
 
 /* Wait for a moment; after many of them, let others have the core. Returns whether it kept it. */
@@ -75,8 +77,6 @@ static inline int wait_a_little(int *spins) {
     give_way();
     return 0;
 }
-
-static inline int crew_open(Crew *crew) { return atomic_get(&crew->epoch) % 2; }
 
 /* For the leader: do one step, with all who come. */
 static inline void crew_lead(Crew *crew, Work *work, void *job) {

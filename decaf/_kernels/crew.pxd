@@ -13,14 +13,14 @@ cdef extern from "crew.h" nogil:
     long atomic_swap(shared_long* p, long n)
     int atomic_claim(shared_long* p, long expected, long n)
     int wait_a_little(int* spins)
-    int crew_open(Crew* crew)
 
 
 cdef class Step:
     """One piece of work: a function, and the job that it is called with.
 
     A kernel has a subclass whose ``__init__`` checks shapes, fills the job with numbers and
-    pointers, and keeps the arrays that these point into.
+    pointers, and keeps the arrays that these point into.  ``job`` points into the step itself,
+    which the program keeps alive.
     """
 
     cdef Work* work

@@ -31,10 +31,7 @@ cdef class Step:
 
     def run(self):
         """Do the step on the calling thread alone."""
-        cdef Crew alone
-        memset(&alone, 0, sizeof(Crew))
-        with nogil:
-            crew_lead(&alone, self.work, self.job)
+        Program((self,)).run()
 
 
 cdef class Program:
@@ -53,6 +50,8 @@ cdef class Program:
             raise MemoryError
         for i, each in enumerate(self.steps):
             step = each
+            if step.work == NULL:
+                raise TypeError(f"{type(each).__name__}: must be a step of a kernel, made ready")
             self.works[i], self.jobs[i] = step.work, step.job
 
     def __dealloc__(self):
@@ -71,6 +70,8 @@ cdef class Program:
         with nogil:
             for i in range(count):
                 crew_lead(crew, self.works[i], self.jobs[i])
+        if helpers is not None:
+            atomic_set(&helpers.running, 0)
 
 
 cdef class Helpers:
@@ -84,6 +85,7 @@ cdef class Helpers:
 
     cdef Crew crew
     cdef shared_long leaving
+    cdef shared_long running  # programs that count on helpers: one, or none
     cdef shared_long* state  # size: AWAKE or ASLEEP
 
     cdef readonly int size
@@ -91,6 +93,7 @@ cdef class Helpers:
     def __cinit__(self, unsigned short size):
         cdef int member
         self.size = size
+        self.running = 0
         self.state = <shared_long*>calloc(size, sizeof(shared_long))
         if self.state == NULL:
             raise MemoryError
@@ -101,8 +104,12 @@ cdef class Helpers:
         free(self.state)
 
     def sleepers(self):
-        """Members that sleep, and count as awake from now on: the caller wakes them."""
+        """Members that sleep, and count as awake from now on: the caller wakes them.
+
+        Call it before a program is run: from now to the end of that no helper falls asleep.
+        """
         cdef int member
+        atomic_set(&self.running, 1)
         return [
             member for member in range(1, self.size)
             if atomic_swap(&self.state[member], AWAKE) == ASLEEP
@@ -136,11 +143,15 @@ cdef class Helpers:
                 continue
             if idle_since == 0:
                 idle_since = clock()
-            elif clock() - idle_since > PATIENCE or atomic_get(&self.leaving):
+            elif 0 <= clock() - idle_since <= PATIENCE and not atomic_get(&self.leaving):
+                continue  # (somebody may set the clock)
+            else:
                 atomic_set(&self.state[member], ASLEEP)
                 # A leader who came too early to see that still counts on this helper.
-                if not crew_open(&self.crew) or not atomic_claim(
-                    &self.state[member], ASLEEP, AWAKE
+                if (
+                    atomic_get(&self.leaving)
+                    or not atomic_get(&self.running)
+                    or not atomic_claim(&self.state[member], ASLEEP, AWAKE)
                 ):
                     return
                 idle_since = 0

@@ -4,7 +4,11 @@
 
 #include <stddef.h>
 
-#define DOT_ROWS 4 /* rows of weights in a dot tile */
+#define DOT_ROWS 4    /* rows of weights in a dot tile */
+#define NEVER 1000000 /* more images than a task has */
+#define MAC_BLOCK 256  /* terms of a convolution that are summed before they join the rest */
+#define MOST_PIXELS 16 /* in a convolution tile, of any instruction set */
+#define MOST_WIDTH 64  /* output channels in it */
 #define DOT_BLOCK 512 /* terms of a row of weights that are summed before they join the rest */
 
 typedef struct {
@@ -13,7 +17,9 @@ typedef struct {
 
 typedef void MacTile(int vectors, const Segment *segments, ptrdiff_t count,
                      const float *const *x, const float *weights, const float *next,
-                     const float *bias, int relu, int pixels, int outputs, float *out, ptrdiff_t stride);
+                     const float *bias, int relu, int pixels, int outputs, float *out,
+                     ptrdiff_t stride);
+
 /* A fully connected layer's arrays; see dots.h. */
 typedef struct {
     int half;             /* whether weights are float16 */
@@ -23,6 +29,10 @@ typedef struct {
     ptrdiff_t outputs;    /* floats from an image of the output to the next */
 } Dots;
 
+typedef void DotPanel(const Dots *dots, int rows, ptrdiff_t depth, const char *weight,
+                      float *panel, const char *ahead, int ahead_rows);
+typedef void DotPanelTile(const Dots *dots, int images, ptrdiff_t depth, const float *panel,
+                          const float *input, float *sums, const char *ahead, int ahead_rows);
 typedef void DotTile(const Dots *dots, int rows, int images, ptrdiff_t depth, const char *weight,
                      const float *input, float *sums, const char *ahead, int ahead_rows);
 typedef void DotFinish(const Dots *dots, int rows, ptrdiff_t tail, const char *weight,
@@ -48,9 +58,12 @@ typedef void LrnWithin(const float *input, const float *window, ptrdiff_t height
 
 typedef struct {
     const char *name;
-    int lanes, pixels, vectors, images; /* as in tiles.h */
+    int lanes, pixels, vectors, images, panel_rows, panel_images; /* as in tiles.h */
+    int panel_above[2];
     MacTile *mac_tile;
     DotTile *dot_tile;
+    DotPanel *dot_panel;
+    DotPanelTile *dot_panel_tile;
     DotFinish *dot_finish;
     WinogradInput *winograd_input;
     WinogradOutput *winograd_output;

@@ -14,6 +14,12 @@ cdef extern from "isa.h" nogil:
         Py_ssize_t input_row
         Py_ssize_t images
         Py_ssize_t outputs
+    ctypedef void DotPanel(
+        const Dots* dots, int rows, Py_ssize_t depth, const char* weight, float* panel,
+        const char* ahead, int ahead_rows) noexcept
+    ctypedef void DotPanelTile(
+        const Dots* dots, int images, Py_ssize_t depth, const float* panel, const float* input,
+        float* sums, const char* ahead, int ahead_rows) noexcept
     ctypedef void DotTile(
         const Dots* dots, int rows, int images, Py_ssize_t depth, const char* weight,
         const float* input, float* sums, const char* ahead, int ahead_rows) noexcept
@@ -45,8 +51,13 @@ cdef extern from "isa.h" nogil:
         int pixels
         int vectors
         int images
+        int panel_rows
+        int panel_images
+        int panel_above[2]
         MacTile* mac_tile
         DotTile* dot_tile
+        DotPanel* dot_panel
+        DotPanelTile* dot_panel_tile
         DotFinish* dot_finish
         WinogradInput* winograd_input
         WinogradOutput* winograd_output
@@ -54,6 +65,10 @@ cdef extern from "isa.h" nogil:
         MeanWindow* mean_window
         LrnAcross* lrn_across
         LrnWithin* lrn_within
+    enum:
+        MAC_BLOCK
+        MOST_PIXELS
+        MOST_WIDTH
     int DOT_ROWS
     int DOT_BLOCK
 

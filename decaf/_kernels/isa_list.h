@@ -7,8 +7,6 @@
 #include "isa.h"
 #include "winograd_points.h"
 
-#define BLOCK 256 /* terms of a convolution that are summed before they join the rest */
-
 #define PASTE_(a, b) a##_##b
 #define PASTE(a, b) PASTE_(a, b)
 
@@ -19,6 +17,11 @@
 typedef float FOUR __attribute__((vector_size(16), aligned(4), may_alias));
 #define LOAD_FOUR(p) (*(const FOUR *)(p))
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#ifdef __x86_64__ /* GCC would rather read v again for each use than keep it in a register */
+#define KEEP(v) __asm__("" : "+v"(v))
+#else
+#define KEEP(v) ((void)(v))
+#endif
 #ifdef __clang__
 #define UNROLL _Pragma("unroll")
 #else
@@ -27,6 +30,7 @@ typedef float FOUR __attribute__((vector_size(16), aligned(4), may_alias));
 #else
 #define FORGET ((void)0)
 #define PREFETCH(p) ((void)(p))
+#define KEEP(v) ((void)(v))
 #define ALWAYS_INLINE static __forceinline
 #define UNROLL
 #endif
@@ -45,6 +49,9 @@ typedef float FOUR __attribute__((vector_size(16), aligned(4), may_alias));
 #define WIDEN(p) ((VEC)_mm512_cvtph_ps(_mm256_loadu_si256((const void *)(p))))
 #define VECTORS 3
 #define IMAGES 6
+#define PANEL_ROWS 8
+#define PANEL_IMAGES 3
+#define PANEL_ABOVE {12, 18}
 #include "tiles.h"
 
 /* AVX2: 16 registers of 8 floats, 12 of them accumulators */
@@ -56,6 +63,9 @@ typedef float FOUR __attribute__((vector_size(16), aligned(4), may_alias));
 #define WIDEN(p) ((VEC)_mm256_cvtph_ps(_mm_loadu_si128((const void *)(p))))
 #define VECTORS 2
 #define IMAGES 3
+#define PANEL_ROWS 4
+#define PANEL_IMAGES 3
+#define PANEL_ABOVE {NEVER, NEVER}
 #include "tiles.h"
 
 #endif
@@ -71,6 +81,9 @@ typedef float FOUR __attribute__((vector_size(16), aligned(4), may_alias));
 #define PIXELS 4
 #define VECTORS 2
 #define IMAGES 2
+#define PANEL_ROWS 4
+#define PANEL_IMAGES 2
+#define PANEL_ABOVE {NEVER, 2} /* it takes long to widen a float16 */
 #include "tiles.h"
 
 #if defined(VECTOR_EXTENSIONS) && defined(__x86_64__)

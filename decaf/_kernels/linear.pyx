@@ -5,11 +5,12 @@ So the weights stay as they are in the file (a row an output: it may be memory-m
 each visit to a few rows serves many images of the batch.
 
 Tiles of a few outputs and a few images do the work (see dots.h).  What fits into one tile is
-multiplied where it lies.  Where there are more images, their rows would push each other out of
-the nearest cache: they are many pages long, so that equal places in them compete for the same
-lines of it.  So the input is copied first, block by block of its terms:
+multiplied where it lies.  Where there are more images, the input is copied first, block by
+block of its terms; and where copying pays, so is each block of a few rows of the weights, just
+before all images of the task pass it:
 
   blocks         D/DOT_BLOCK, N, DOT_BLOCK     the input
+  panel          one block of a few rows of the weights, float32; see dots.h
   sums           RUN, images, LANES            partial sums, a lane each, added up at the end
 
 A task is a run of outputs, for a group of images.
@@ -39,7 +40,7 @@ cdef struct Job:
     const float* input    # IN  N,D
     float* out            # OUT N,O
     float* blocks         # the copy of the input, or NULL where there are few images
-    float* scratch        # sums, `floats` for each thread
+    float* scratch        # panel and sums, `floats` for each thread
     Py_ssize_t floats, n, outputs, depth, size
     bint relu
 
@@ -84,8 +85,9 @@ cdef class PackedLinear:
         return n * round_up(max(1, self.weight.shape[1]), DOT_BLOCK)
 
     cdef Py_ssize_t floats(self, Py_ssize_t n):
-        """Floats of the sums of one thread."""
-        return round_up(RUN * min(n, GROUP) * self.isa.lanes, 16)
+        """Floats of the panel and the sums of one thread."""
+        return (self.isa.panel_rows * <Py_ssize_t>DOT_BLOCK
+                + round_up(RUN * min(n, GROUP) * self.isa.lanes, 16))
 
     def steps(self, const float[:, ::1] input, float[:, ::1] out, bint relu,
               Py_ssize_t threads, float[::1] workspace):
@@ -168,12 +170,12 @@ cdef void blocks_work(void* job_, Crew* crew, int member) noexcept nogil:
 cdef void multiply_work(void* job_, Crew* crew, int member) noexcept nogil:
     """Take tasks until none is left."""
     cdef Job* job = <Job*>job_
-    cdef float* sums = job.scratch + member * job.floats
+    cdef float* panel = job.scratch + member * job.floats
     cdef Py_ssize_t groups = (job.n + GROUP - 1) // GROUP, task, first, start, rows, images
-    cdef Py_ssize_t most  # groups are of about the same size
+    cdef Py_ssize_t most  # groups are of about the same size, in whole tiles
     if job.n == 0:
         return
-    most = (job.n + groups - 1) // groups
+    most = round_up((job.n + groups - 1) // groups, job.isa.panel_images)
     while True:
         task = take(crew)
         first, start = task // groups * RUN, task % groups * most
@@ -181,15 +183,16 @@ cdef void multiply_work(void* job_, Crew* crew, int member) noexcept nogil:
             return
         rows, images = min(RUN, job.outputs - first), min(most, job.n - start)
         if images > 0:
-            multiply(job, first, rows, start, images, sums)
+            multiply(job, first, rows, start, images, panel)
 
 
 cdef void multiply(
     Job* job, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t start, Py_ssize_t images,
-    float* sums,          # scratch, rows,images,LANES
+    float* panel,         # scratch, with the sums behind it
 ) noexcept nogil:
     """One task: outputs from `first` on, images from `start` on."""
     cdef Py_ssize_t lanes = job.isa.lanes, whole = job.depth // lanes * lanes
+    cdef float* sums = panel + job.isa.panel_rows * <Py_ssize_t>DOT_BLOCK
     cdef const char* weight = job.weight + first * job.depth * job.size
     cdef const float* input = job.input + start * job.depth
     cdef const float* bias = NULL
@@ -198,12 +201,12 @@ cdef void multiply(
         bias = job.bias + first
     dots.half, dots.weight_row = job.size == 2, job.depth * job.size
     dots.images, dots.outputs, dots.input_row = images, job.outputs, job.depth
-    memset(sums, 0, rows * images * lanes * sizeof(float))
+    memset(sums, 0, round_up(rows, job.isa.panel_rows) * images * lanes * sizeof(float))
     if job.blocks == NULL:
         sum_few(job, &dots, rows, whole, weight, input, sums)
     else:
         dots.input_row = DOT_BLOCK
-        sum_many(job, &dots, rows, whole, weight, job.blocks + start * DOT_BLOCK, sums)
+        sum_many(job, &dots, rows, whole, weight, job.blocks + start * DOT_BLOCK, panel, sums)
         dots.input_row = job.depth
     job.isa.dot_finish(
         &dots, <int>rows, job.depth - whole, weight + whole * job.size, input + whole, sums,
@@ -231,38 +234,56 @@ cdef void sum_many(
     Job* job, Dots* dots, Py_ssize_t rows, Py_ssize_t whole,
     const char* weight,   # IN  rows,D
     const float* blocks,  # IN  D/DOT_BLOCK,N,DOT_BLOCK
-    float* sums,          # OUT rows,images,LANES
+    float* panel,         # scratch
+    float* sums,          # OUT rows,images,LANES; rows in whole panels
 ) noexcept nogil:
     """Sum the products lane by lane, block by block; any number of images.
 
-    While a few rows are multiplied with all images, the next few are fetched from memory:
-    every tile asks for its share of them.
+    While a few rows are multiplied with all images, the next few are fetched from memory.  All
+    tiles ask for about the same share of them: memory answers only so many at once.
     """
-    cdef Py_ssize_t visits = (dots.images + job.isa.images - 1) // job.isa.images
-    cdef Py_ssize_t together = (dots.images + visits - 1) // visits
-    cdef Py_ssize_t share = (DOT_ROWS + visits - 1) // visits
+    cdef bint panels = dots.images > job.isa.panel_above[1 if dots.half else 0]
+    cdef Py_ssize_t together = job.isa.panel_rows if panels else DOT_ROWS
+    cdef Py_ssize_t most = job.isa.panel_images if panels else job.isa.images
+    cdef Py_ssize_t tiles = (dots.images + most - 1) // most
+    cdef Py_ssize_t images = (dots.images + tiles - 1) // tiles  # a tile
+    cdef Py_ssize_t first = together // (tiles + 1) if panels else 0  # share of the copy
+    cdef Py_ssize_t share = (together - first + tiles - 1) // tiles
     cdef Py_ssize_t d = 0, o, n, length, fetched
+    cdef int height, width
     cdef const char* next
+    cdef const char* ahead
+    cdef const float* block
+    cdef float* sum
     while d < whole:
         length = min(<Py_ssize_t>DOT_BLOCK, whole - d)
         o = 0
         while o < rows:
-            if o + DOT_ROWS < rows:
-                next = weight + (o + DOT_ROWS) * dots.weight_row
+            if o + together < rows:
+                next = weight + (o + together) * dots.weight_row
             else:
                 next = weight + length * job.size
-            n = fetched = 0
+            height = <int>min(together, rows - o)
+            if panels:
+                job.isa.dot_panel(
+                    dots, height, length, weight + o * dots.weight_row, panel, next, <int>first)
+            n, fetched = 0, first
             while n < dots.images:
-                job.isa.dot_tile(
-                    dots, <int>min(<Py_ssize_t>DOT_ROWS, rows - o),
-                    <int>min(together, dots.images - n), length, weight + o * dots.weight_row,
-                    blocks + d * job.n + n * DOT_BLOCK,
-                    sums + (o * dots.images + n) * job.isa.lanes,
-                    next + fetched * dots.weight_row,
-                    <int>min(share, DOT_ROWS - fetched))
-                fetched = min(<Py_ssize_t>DOT_ROWS, fetched + share)
-                n += together
-            o += DOT_ROWS
+                width = <int>min(images, dots.images - n)
+                block = blocks + d * job.n + n * DOT_BLOCK
+                sum = sums + (o * dots.images + n) * job.isa.lanes
+                ahead = next + fetched * dots.weight_row
+                if panels:
+                    job.isa.dot_panel_tile(
+                        dots, width, length, panel, block, sum, ahead,
+                        <int>min(share, together - fetched))
+                else:
+                    job.isa.dot_tile(
+                        dots, height, width, length, weight + o * dots.weight_row, block, sum,
+                        ahead, <int>min(share, together - fetched))
+                fetched = min(together, fetched + share)
+                n += images
+            o += together
         weight += length * job.size
         d += length
 

@@ -8,6 +8,8 @@
  *   PIXELS     pixels in a convolution tile
  *   VECTORS    most vectors of output channels in a convolution tile
  *   IMAGES     most images in a dot tile
+ *   PANEL_ROWS, PANEL_IMAGES  rows and most images in a dot tile that reads a panel
+ *   PANEL_ABOVE               images above which panels are faster: float32, float16 weights
  *
  * Tiles are as large as the register file allows: every accumulator stays in a register for
  * the whole inner loop, so that it does nothing but multiply and add.
@@ -31,6 +33,9 @@ typedef float VEC; /* a compiler without vector extensions: LANES is 1 */
 #define POSITIVE(v) ((v) < 0.0f ? 0.0f : (v))
 #endif
 
+/* What the kernels leave room for. */
+typedef char ISA(fits)[PIXELS <= MOST_PIXELS && VECTORS * LANES <= MOST_WIDTH ? 1 : -1];
+
 /* The first `count` floats of a vector, zeros behind them; all of it if count >= LANES. */
 TARGET ALWAYS_INLINE VEC ISA(load)(const float *p, ptrdiff_t count) {
     float part[LANES] = {0};
@@ -49,12 +54,12 @@ TARGET ALWAYS_INLINE void ISA(store)(float *p, VEC v, ptrdiff_t count) {
     for (ptrdiff_t i = 0; i < count; i++) p[i] = part[i];
 }
 
-/* acc[p][v] = sum over k of x[p][k] * weights[k][v], in blocks of at most BLOCK terms
+/* acc[p][v] = sum over k of x[p][k] * weights[k][v], in blocks of at most MAC_BLOCK terms
  *
  * The output channels lie in the vectors, so that a pixel is one number, broadcast: it is read
  * where it lies, and nothing has to be packed but the weights, once.  The terms k come in
  * segments that are contiguous in x; `weights` run on through all of them.  Blocks keep the
- * rounding error of K terms near that of K / BLOCK.  `next` is memory that will be wanted soon:
+ * rounding error of K terms near that of K / MAC_BLOCK.  `next` is memory that will be wanted soon:
  * K cache lines of it are brought nearer on the way. */
 TARGET ALWAYS_INLINE void ISA(mac_sums)(const int vectors, const Segment *segments,
                                         ptrdiff_t count, const float *const *x,
@@ -69,7 +74,7 @@ TARGET ALWAYS_INLINE void ISA(mac_sums)(const int vectors, const Segment *segmen
         const ptrdiff_t length = segments[s].length;
         const float *pixel[PIXELS];
         FORGET; /* that x can stay in registers: the loop over k needs them all */
-        if (terms > 0 && terms + length > BLOCK) {
+        if (terms > 0 && terms + length > MAC_BLOCK) {
             UNROLL for (int p = 0; p < PIXELS; p++) UNROLL for (int v = 0; v < vectors; v++) {
                 if (blocks) acc[p][v] += sums[p][v];
                 sums[p][v] = acc[p][v];
@@ -127,7 +132,8 @@ TARGET static void ISA(mac_tile)(int vectors, const Segment *segments, ptrdiff_t
 #include "winograd.h"
 
 static const Isa ISA(isa) = {
-    ISA_NAME, LANES, PIXELS, VECTORS, IMAGES, ISA(mac_tile), ISA(dot_tile), ISA(dot_finish),
+    ISA_NAME, LANES, PIXELS, VECTORS, IMAGES, PANEL_ROWS, PANEL_IMAGES, PANEL_ABOVE, ISA(mac_tile),
+    ISA(dot_tile), ISA(dot_panel), ISA(dot_panel_tile), ISA(dot_finish),
     ISA(winograd_input), ISA(winograd_output), ISA(max_window), ISA(mean_window),
     ISA(lrn_across), ISA(lrn_within),
 };
@@ -144,3 +150,6 @@ static const Isa ISA(isa) = {
 #undef PIXELS
 #undef VECTORS
 #undef IMAGES
+#undef PANEL_ROWS
+#undef PANEL_IMAGES
+#undef PANEL_ABOVE

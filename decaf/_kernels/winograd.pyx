@@ -9,7 +9,9 @@ of 16 r*r: 36 instead of 144, 64 instead of 400.
 
 U = G g G^T of every filter is made in float64 when it is packed; the points and the other two
 matrices are in winograd.h.  The error is some times that of a direct convolution (of the largest
-value 2e-6 for 3x3, 5e-6 for 5x5), because B and A add values that nearly cancel.
+value 2e-6 for 3x3, 5e-6 for 5x5), because B and A add values that nearly cancel.  "Largest" is
+over the tile: one huge value makes the other 15 outputs of its tile less exact, and where it is
+NaN or an infinity, they are not finite either.  It never reaches another tile's outputs.
 
 Tiles are taken in blocks, of several images where one has few, each in three steps:
 
@@ -26,21 +28,21 @@ Error Analysis and Improving the Accuracy of Winograd Convolution, 2020 (arXiv:1
 """
 
 from decaf._kernels.crew cimport Crew, Step, take
-from decaf._kernels.isa cimport Isa, Segment, pick
+from decaf._kernels.isa cimport MAC_BLOCK, MOST_PIXELS, MOST_WIDTH, Isa, Segment, pick
 from decaf._kernels.panels cimport Panels, cut, start, width
 
 import numpy as np
+
+from decaf._kernels.arrays import check_step
 
 cdef extern from "winograd_points.h":
     const float winograd_points[4][3]
 
 cdef enum:
     TILE = 4            # output pixels along one side
-    MOST_PIXELS = 16    # tiles in a register tile, of any instruction set
     MOST_SIDE = 8       # n
     MOST_TAPS = 5       # r
-    MOST_WIDTH = 64     # output channels of a panel, of any instruction set
-    LONGEST = 256       # terms of a segment: see BLOCK in isa_list.h
+    MOST_SEGMENTS = 64
     BLOCK_FLOATS = 1 << 20  # of V and M together: 4 MB
 
 GAIN = 1.25  # products that must be saved, as a factor, for the transformations to pay
@@ -51,7 +53,7 @@ TAPS = (3, 5)  # sizes of filters that there are points for
 cdef struct WinogradJob:
     const Isa* isa
     Panels panels
-    Segment segments[64]
+    Segment segments[MOST_SEGMENTS]
     Py_ssize_t segment_count
     const float* weights  # n*n,G,panels,C/G,width
     const float* bias     # G,width
@@ -73,7 +75,7 @@ def suits(shape, stride, padding, dilation, groups, input_size):
     o, channels, kh, kw = shape
     if kh != kw or kh not in TAPS or tuple(stride) != (1, 1) or tuple(dilation) != (1, 1):
         return False
-    if channels < 16 or o // groups < 16 or channels > 64 * LONGEST:
+    if channels < 16 or o // groups < 16 or channels > MOST_SEGMENTS * MAC_BLOCK:
         return False
     oh, ow = (size + 2 * pad - kh + 1 for size, pad in zip(input_size, padding))
     tiles = -(-oh // TILE) * -(-ow // TILE)
@@ -106,7 +108,7 @@ cdef class PackedWinograd:
         job.ow = job.w + 2 * job.pw - weight.shape[3] + 1
         job.down = (job.oh + TILE - 1) // TILE
         job.across = (job.ow + TILE - 1) // TILE
-        pieces = (job.depth + LONGEST - 1) // LONGEST
+        pieces = (job.depth + MAC_BLOCK - 1) // MAC_BLOCK
         job.segment_count = pieces
         for i in range(pieces):
             job.segments[i].offset = job.depth * i // pieces
@@ -135,9 +137,15 @@ cdef class PackedWinograd:
         return _side(&self.job) ** 2 * (_point(tiles, _row(&self.job))
                                         + _point(tiles, _out_row(&self.job)))
 
-    def steps(self, const float[:, :, :, ::1] input, float[:, :, :, ::1] out, bint relu,
-              int threads, workspace):
+    def steps(self, input, out, bint relu, int threads, workspace):
         """Steps that compute ``out = conv2d(input)``: see ``conv.PackedConv2d``."""
+        cdef WinogradJob* job = &self.job
+        n = len(input)
+        made = (n, job.oh, job.ow, job.groups * job.panels.channels)
+        check_step("conv2d", input, out, workspace, ((n, job.h, job.w, job.c), made),
+                   self.workspace(n, threads))
+        if n == 0:
+            return []
         cdef Py_ssize_t total = len(input) * self.job.down * self.job.across
         cdef Py_ssize_t block = _block(&self.job, len(input)), first
         steps = []
@@ -193,9 +201,9 @@ cdef class WinogradStep(Step):
 
     cdef WinogradJob options
 
-    def __init__(self, int phase, PackedWinograd packed, const float[:, :, :, ::1] input,
-                 float[:, :, :, ::1] out, bint relu, Py_ssize_t first, Py_ssize_t tiles,
-                 float[::1] workspace):
+    def __init__(self, int phase, PackedWinograd packed,
+                 const float[:, :, :, ::1] input, float[:, :, :, ::1] out, bint relu,
+                 Py_ssize_t first, Py_ssize_t tiles, float[::1] workspace):
         cdef WinogradJob* job = &self.options
         cdef Py_ssize_t block = _block(&packed.job, input.shape[0])
         job[0] = packed.job

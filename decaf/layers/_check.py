@@ -20,14 +20,19 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]  # float32 or float64
 Pair: TypeAlias = int | tuple[int, int]
 
 
+LARGEST = 2**31 - 1  # of any whole number: more could only overflow
+
+
 def integer(name: str, argument: str, value: SupportsIndex, least: int) -> int:
-    """``value`` as a plain int, at least ``least``; a float or a string is refused."""
+    """``value`` as a plain int from ``least`` to ``LARGEST``; a float or a string is refused."""
     try:
         number = operator.index(value)
     except TypeError:
         raise ShapeError(f"{name}: {argument} must be an integer; got {value!r}") from None
     if number < least:
         raise ShapeError(f"{name}: {argument} must be at least {least}; got {value!r}")
+    if number > LARGEST:
+        raise ShapeError(f"{name}: {argument} must be at most {LARGEST}; got {value!r}")
     return number
 
 

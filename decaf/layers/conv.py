@@ -42,6 +42,12 @@ Cost
 Why image by image
     One product for the whole batch would let BLAS pick its order of summation by the size of the
     batch, and the last bits of a photo's result would depend on its company.
+
+How the fast twin does it
+    Without columns: with the channels innermost (N,H,W,C) a window is a few stretches of the image
+    itself, and the vectors hold output channels.  3x3 and 5x5 filters of stride 1 are computed with
+    fewer multiplications, by Winograd's algorithm; a NaN or a huge value then spoils all 4x4
+    results of a tile, and not only those that see it.  See ``docs/speed.md``.
 """
 
 from __future__ import annotations

@@ -27,6 +27,11 @@ Why row by row
     One product ``input @ weight.T`` for the whole batch would be faster, but BLAS picks its order
     of summation by the shape of the batch, and the last bits of a photo's result would depend on
     its company.  One matrix-vector product an image gives the same bits always.
+
+How the fast twin does it
+    The weights stay as they are in the file.  A few rows at a time meet a few images at a time, in
+    an order of summation that the batch does not change, and the rows that come next are fetched
+    from memory meanwhile.  See ``docs/speed.md``.
 """
 
 from __future__ import annotations

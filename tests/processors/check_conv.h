@@ -3,7 +3,7 @@
 /* Lengths of the segments, 0 behind the last: one term, several of a convolution, blocks that
  * end exactly at a segment and that do not, a segment of more than a block. */
 static const ptrdiff_t segment_lengths[][6] = {
-    {1}, {3, 3, 3}, {BLOCK - 1, 1, 1}, {BLOCK, BLOCK}, {100, 100, 100, 100, 7}, {BLOCK + 45, 2},
+    {1}, {3, 3, 3}, {MAC_BLOCK - 1, 1, 1}, {MAC_BLOCK, MAC_BLOCK}, {100, 100, 100, 100, 7}, {MAC_BLOCK + 45, 2},
 };
 #define MOST_SEGMENTS 6
 #define MOST_TILE 16 /* pixels of a tile */
@@ -88,7 +88,7 @@ static void check_mac_bits(const Isa *isa, Tally *tally, const ptrdiff_t *length
     free(image), free(column), free(weights), free(out);
 }
 
-/* Terms of which BLOCK add up exactly in float32, and so do sums of whole blocks, but not 2048 of
+/* Terms of which MAC_BLOCK add up exactly in float32, and so do sums of whole blocks, but not 2048 of
  * them one by one: their error would be 1e-5. */
 static void check_mac_blocks(const Isa *isa, Tally *tally) {
     Segment segments[16];

@@ -1,4 +1,4 @@
-/* dot_tile and dot_finish: rows of weights, float32 or float16, against a few images. */
+/* The dot functions: rows of weights, float32 or float16, against a few images. */
 
 /* A float16 from its parts: (-1)**sign * mantissa * 2**exponent. */
 static double value_of_half(uint16_t half) {
@@ -117,6 +117,71 @@ static void check_dot_tile(const Isa *isa, Tally *tally) {
     }
     check_dot_blocks(isa, tally);
     check_every_half(isa, tally);
+}
+
+/* Copies and widens exactly, fills up with zeros, and touches nothing behind the panel. */
+static void check_panel_size(const Isa *isa, Tally *tally, int half, int rows, ptrdiff_t depth) {
+    const int lanes = isa->lanes;
+    const ptrdiff_t weight_row = depth + 5, floats = isa->panel_rows * depth;
+    const Dots dots = {half, weight_row * (half ? 2 : 4), 0, 0, 0};
+    char *weight = random_weights(half, rows * weight_row);
+    float *panel = filled_array(floats + lanes, UNTOUCHED);
+    isa->dot_panel(&dots, rows, depth, weight, panel, weight, rows < 2 ? rows : 2);
+    for (ptrdiff_t i = 0; i < floats; i++) {
+        const ptrdiff_t o = i / lanes % isa->panel_rows;
+        const ptrdiff_t d = i / lanes / isa->panel_rows * lanes + i % lanes;
+        must(tally, panel[i] == (o < rows ? weight_at(half, weight, o * weight_row + d) : 0));
+    }
+    for (int lane = 0; lane < lanes; lane++) must(tally, panel[floats + lane] == UNTOUCHED);
+    free(weight), free(panel);
+}
+
+static void check_dot_panel(const Isa *isa, Tally *tally) {
+    for (int rows = 1; rows <= isa->panel_rows; rows++)
+        for (int half = 0; half < 2; half++) {
+            check_panel_size(isa, tally, half, rows, isa->lanes);
+            check_panel_size(isa, tally, half, rows, DOT_BLOCK);
+        }
+}
+
+/* The same bits as dot_tile, row by row and image by image; dot_tile is compared with plain
+ * loops above, and so is the sum of one lane here. */
+static void check_panel_tile_size(const Isa *isa, Tally *tally, int half, int images,
+                                  ptrdiff_t depth) {
+    const int lanes = isa->lanes, rows = isa->panel_rows;
+    const ptrdiff_t across = images + 1, count = rows * across * lanes;
+    const Dots dots = {half, depth * (half ? 2 : 4), DOT_BLOCK, across, 0};
+    char *weight = random_weights(half, rows * depth);
+    float *input = random_array(images * DOT_BLOCK), *panel = filled_array(rows * depth, 0);
+    float *sums = random_array(count), *want = filled_array(count, 0);
+    memcpy(want, sums, (size_t)count * sizeof *sums);
+    isa->dot_panel(&dots, rows, depth, weight, panel, weight, 0);
+    isa->dot_panel_tile(&dots, images, depth, panel, input, sums, weight, rows);
+    for (ptrdiff_t o = 0; o < rows; o++) {
+        const char *row = weight + o * dots.weight_row;
+        for (ptrdiff_t n = 0; n < images; n++) {
+            float *lane = want + (o * across + n) * lanes;
+            double sum = lane[0], magnitude = fabs(sum);
+            for (ptrdiff_t d = 0; d < depth; d += lanes) {
+                const double term = weight_at(half, row, d) * input[n * DOT_BLOCK + d];
+                sum += term;
+                magnitude += fabs(term);
+            }
+            compare(tally, sums[(o * across + n) * lanes], sum, magnitude);
+            isa->dot_tile(&dots, 1, 1, depth, row, input + n * DOT_BLOCK, lane, row, 0);
+        }
+    }
+    same_bits(tally, sums, want, (int)count);
+    free(weight), free(input), free(panel), free(sums), free(want);
+}
+
+static void check_dot_panel_tile(const Isa *isa, Tally *tally) {
+    for (int images = 1; images <= isa->panel_images; images++)
+        for (int half = 0; half < 2; half++) {
+            check_panel_tile_size(isa, tally, half, images, isa->lanes);
+            check_panel_tile_size(isa, tally, half, images, 3 * isa->lanes);
+            check_panel_tile_size(isa, tally, half, images, DOT_BLOCK);
+        }
 }
 
 static void check_finish_size(const Isa *isa, Tally *tally, int half, int rows, ptrdiff_t images,

@@ -25,6 +25,8 @@ typedef struct {
 static const Check checks[] = {
     {"mac_tile", check_mac_tile, 3e-7},
     {"dot_tile", check_dot_tile, 3e-7},
+    {"dot_panel", check_dot_panel, 0},
+    {"dot_panel_tile", check_dot_panel_tile, 3e-7},
     {"dot_finish", check_dot_finish, 5e-7},
     {"winograd_input", check_winograd_input, 3e-7},
     {"winograd_output", check_winograd_output, 3e-7},
