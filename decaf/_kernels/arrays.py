@@ -30,9 +30,16 @@ def channels_first_into(array: NDArray[np.float32], out: NDArray[np.float32]) ->
     np.copyto(out, array.transpose(0, 3, 1, 2))  # N,C,H,W
 
 
-def check_step(name, input, out, workspace, shapes, floats):
+def check_step(
+    name: str,
+    input: NDArray[np.float32],
+    out: NDArray[np.float32],
+    workspace: NDArray[np.float32],
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    floats: int,
+) -> None:
     """The arrays of a step must have these shapes, and the workspace room for so many floats."""
-    given = (tuple(input.shape)[: len(shapes[0])], tuple(out.shape)[: len(shapes[1])])
+    given = (input.shape, out.shape)
     if given != shapes or len(workspace) < floats:
         raise ShapeError(
             f"{name}: input, out and workspace must be those of the layer; expected {shapes} and "
