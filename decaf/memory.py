@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,15 +81,17 @@ def release(array: NDArray[np.generic]) -> None:
     owner: object = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
-    if not isinstance(owner, memoryview) or not owner.readonly:
+    if not isinstance(owner, memoryview) or not isinstance(owner.obj, mmap.mmap):
         return
-    if not isinstance(owner.obj, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    start = array.ctypes.data - np.frombuffer(owner, np.uint8).ctypes.data
+    whole = memoryview(owner.obj)
+    if not whole.readonly or not hasattr(mmap, "MADV_DONTNEED"):
+        return  # what can be written may hold more than the file
+    start = array.ctypes.data - np.frombuffer(whole, np.uint8).ctypes.data
     first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
     last = (start + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if array.flags.c_contiguous and first < last:
-        owner.obj.madvise(mmap.MADV_DONTNEED, first, last - first)
+        with suppress(OSError):  # locked pages stay; this is only a hint
+            owner.obj.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
 @dataclass(frozen=True)

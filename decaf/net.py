@@ -58,7 +58,9 @@ class DecafNet:
     one; and what a photo gives is the same to the last bit in any batch, on any number of
     threads.
 
-    One ``DecafNet`` may be used from several Python threads at once, and in forked children.
+    One ``DecafNet`` may be used from several Python threads at once, and in forked children
+    (with the backends ``"numpy"`` and ``"blas"`` not while another thread computes: BLAS does not
+    survive that).
     Pickled or copied, it keeps the path of its weights and reads the file again.
 
     Parameters

@@ -37,6 +37,8 @@ TWINS = {
     "concat": "concat",
 }
 
+BESIDES = ("crew", "reorder", "winograd")  # what a plan needs besides
+
 
 def kernel(module: str) -> Any:
     """Import one module of compiled kernels; ``ImportError`` where it was not built."""
@@ -57,7 +59,7 @@ def function(name: str, backend: str) -> Callable[..., Any]:
 def available() -> tuple[str, ...]:
     """Names of the backends that can be used here, best first."""
     try:
-        for module in TWINS.values():
+        for module in (*TWINS.values(), *BESIDES):
             kernel(module)
     except ImportError:
         return ("numpy",)

@@ -17,7 +17,7 @@ outputs are N,C,H,W, and so is what a Linear reads, whose weights are in the ord
 value is needed in the other order, a step of its own copies it, once.
 
 A large batch goes through the layers in pieces, one after the other in the same memory; only its
-input and outputs grow with it.
+input and outputs grow with it (and a list of steps, by some kilobytes an image).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from decaf.backends import Array, get_backend
 from decaf.errors import ArchitectureError, DecafError, ShapeError
 from decaf.memory import Block, MemoryTable, aligned_empty, place, release
 from decaf.specs import INPUT, Architecture, Conv, Dropout, Flatten, Layer, Linear, ReLU, Shape
-from decaf.threads import lend_team
+from decaf.threads import lend_team, resolve
 
 WORTH_A_TEAM = 1_000_000  # multiply-adds below which waking helpers costs more than it gains
 PRECISIONS = ("float32", "float16")
@@ -159,6 +159,7 @@ class Plan:
     ) -> None:
         if batch < 1:
             raise ShapeError(f"batch must be at least 1; got {batch}")
+        threads = resolve(threads)
         architecture = network.architecture
         wanted = tuple(outputs) or (architecture.layers[-1].name,)
         self._network = network
@@ -219,7 +220,8 @@ class Plan:
         Raises
         ------
         DecafError
-            If another thread runs this plan.
+            If another thread runs this plan, or (seldom) if an interrupt hit it just as it
+            started: build another one then.
         """
         with self._alone(), lend_team(self._team_size) as team:
             team.run(self._program)
@@ -485,7 +487,7 @@ def _rounded(name: str, weight: NDArray[np.floating]) -> NDArray[np.float16]:
         except FloatingPointError as error:
             raise ArchitectureError(
                 f"{name}: must be at most {np.finfo(np.float16).max:g} in size to be kept as "
-                f"float16; got {np.abs(rows).max():g}"
+                f"float16; got {np.nanmax(np.abs(rows)):g}"
             ) from error
         release(rows)  # or the whole file would lie in memory beside what is made of it
     return kept

@@ -85,6 +85,25 @@ def test_what_is_no_file_mapped_for_reading_is_left_alone(tmp_path: Path) -> Non
         copied = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     array = np.frombuffer(copied, np.uint8)
     array[:] = 7  # in memory only: given back, it would be lost
-    for values in (array, np.full(2**16, 7, np.uint8), np.frombuffer(bytes([7]) * 2**16, np.uint8)):
+    read_only = np.frombuffer(memoryview(copied).toreadonly(), np.uint8)
+    for values in (
+        array,
+        read_only,
+        np.full(2**16, 7, np.uint8),
+        np.frombuffer(bytes([7]) * 2**16, np.uint8),
+    ):
         release(values)
         assert (values == 7).all()
+
+
+def test_pages_that_are_locked_stay(tmp_path: Path) -> None:
+    class Locked(mmap.mmap):
+        def madvise(self, *arguments: int) -> None:
+            raise OSError(22, "Invalid argument")
+
+    path = tmp_path / "values"
+    path.write_bytes(bytes([7]) * 2**16)
+    with path.open("rb") as file:
+        values = np.frombuffer(Locked(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+    release(values)
+    assert (values == 7).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-import resource
+import mmap
 import threading
 import tracemalloc
 from pathlib import Path
@@ -351,7 +351,7 @@ def resident_bytes() -> int:
     statm = Path("/proc/self/statm")
     if not statm.exists():
         pytest.skip("this system does not say how much memory a process has")
-    return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return int(statm.read_text().split()[1]) * mmap.PAGESIZE
 
 
 def test_memory_is_shared_by_values_that_never_meet() -> None:
@@ -419,12 +419,22 @@ def test_a_large_batch_goes_through_in_pieces(backend: str, batch: int) -> None:
     assert len(plan.time_steps()) == len(plan.steps)
 
 
-def test_memory_on_the_way_does_not_grow_with_the_batch() -> None:
-    network = Network(decaf_mini(), parameters(decaf_mini()))
-    small, large, huge = (Plan(network, PIECE * n).memory() for n in (1, 2, 20))
-    assert small.arena_bytes == large.arena_bytes == huge.arena_bytes
-    assert small.scratch_bytes == large.scratch_bytes == huge.scratch_bytes
-    assert huge.end_bytes == 20 * small.end_bytes
+@every_backend
+def test_memory_on_the_way_does_not_grow_with_the_batch(backend: str) -> None:
+    network = Network(decaf_mini(), parameters(decaf_mini()), backend)
+    tables, taken = [], []
+    for pieces in (1, 20):
+        gc.collect()
+        tracemalloc.start()
+        plan = Plan(network, PIECE * pieces)
+        plan.run()
+        tables.append(plan.memory())
+        taken.append(tracemalloc.get_traced_memory()[1] - tables[-1].end_bytes)
+        tracemalloc.stop()
+    small, large = tables
+    assert (small.arena_bytes, small.scratch_bytes) == (large.arena_bytes, large.scratch_bytes)
+    assert large.end_bytes == 20 * small.end_bytes
+    assert taken[1] < taken[0] + 20 * 150_000  # steps, for each piece
 
 
 def test_wrong_arguments_name_what_is_wrong() -> None:
@@ -434,6 +444,9 @@ def test_wrong_arguments_name_what_is_wrong() -> None:
         Plan(network, 1, ["fc66"])
     with pytest.raises(ShapeError, match="batch must be at least 1; got 0"):
         Plan(network, 0)
+    for threads in (0, -1, 2.5):
+        with pytest.raises(DecafError, match="threads must be a whole number"):
+            Plan(network, 1, threads=threads)  # type: ignore[arg-type]
     cut = {name: value for name, value in p.items() if name != "fc6/bias"}
     with pytest.raises(ShapeError, match="missing: fc6/bias"):
         Network(BRANCHED, cut, "numpy")

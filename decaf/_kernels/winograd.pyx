@@ -53,7 +53,7 @@ TAPS = (3, 5)  # sizes of filters that there are points for
 cdef struct WinogradJob:
     const Isa* isa
     Panels panels
-    Segment segments[MOST_SEGMENTS]
+    const Segment* segments
     Py_ssize_t segment_count
     const float* weights  # n*n,G,panels,C/G,width
     const float* bias     # G,width
@@ -86,6 +86,7 @@ cdef class PackedWinograd:
     """Filters transformed and packed; arguments and methods as for ``conv.PackedConv2d``."""
 
     cdef WinogradJob job      # what all blocks of all batches share
+    cdef Segment segments[MOST_SEGMENTS]
     cdef float[::1] weights
     cdef float[::1] bias
     cdef float[::1] zeros
@@ -111,8 +112,9 @@ cdef class PackedWinograd:
         pieces = (job.depth + MAC_BLOCK - 1) // MAC_BLOCK
         job.segment_count = pieces
         for i in range(pieces):
-            job.segments[i].offset = job.depth * i // pieces
-            job.segments[i].length = job.depth * (i + 1) // pieces - job.depth * i // pieces
+            self.segments[i].offset = job.depth * i // pieces
+            self.segments[i].length = job.depth * (i + 1) // pieces - job.depth * i // pieces
+        job.segments = self.segments
         self.weights = np.zeros(
             _side(job) ** 2 * groups * width(&job.panels) * job.depth, np.float32
         )

@@ -77,12 +77,12 @@ def _convolve(
     (kh, kw), (ph, pw) = pair(layer.kernel_size), pair(layer.padding)
     (sh, sw), (dh, dw) = pair(layer.stride), pair(layer.dilation)
     reach = (dh * (kh - 1) + 1, dw * (kw - 1) + 1)
-    padded = np.zeros((h + 2 * ph, w + 2 * pw, channels), np.float32)
-    windows = sliding_window_view(padded, reach, axis=(0, 1))[::sh, ::sw, :, ::dh, ::dw]
-    windows = windows.transpose(0, 1, 3, 4, 2)  # OH,OW,KH,KW,C
-    groups_of = np.split(windows, groups, axis=4)  # each OH,OW,KH,KW,C/G
 
     def call() -> None:
+        padded = np.zeros((h + 2 * ph, w + 2 * pw, channels), np.float32)
+        windows = sliding_window_view(padded, reach, axis=(0, 1))[::sh, ::sw, :, ::dh, ::dw]
+        windows = windows.transpose(0, 1, 3, 4, 2)  # OH,OW,KH,KW,C
+        groups_of = np.split(windows, groups, axis=4)  # each OH,OW,KH,KW,C/G
         for image, result in zip(input, out.reshape(len(out), -1, groups, filters), strict=True):
             padded[ph : ph + h, pw : pw + w] = image
             for g, window in enumerate(groups_of):
