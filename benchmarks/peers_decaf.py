@@ -2,7 +2,8 @@
 
 - Convolutions at a large batch against the peak of multiply-adds, fully connected layers at
   batch 1 against the bandwidth of memory.  Multiplications are counted as a direct convolution
-  has them: an algorithm with fewer may go over 100 %.
+  has them: an algorithm with fewer may go over 100 %.  The bandwidth drifts by a third within a
+  minute, so the probe reads in turn with the layers, and medians are compared.
 - Time an image and memory over the batch size.
 - Two Python threads that share one ``DecafNet``.
 """
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import probe
 from numpy.typing import NDArray
 from peers_contestants import DECAF, decaf_keywords, decaf_precisions
 from peers_models import OUTPUT
@@ -42,9 +44,12 @@ class Rate(NamedTuple):
     batch: int
     rate: float  # GFLOP/s, or GB/s of weights
     steps_ms: dict[str, float]
+    read: float | None  # GB/s of the probe, in turn with fully connected layers
 
     def share(self, ceilings: Sequence[Ceiling]) -> float | None:
         """Of the ceiling of as many threads; None where there is none."""
+        if self.read is not None:
+            return self.rate / self.read
         for ceiling in ceilings:
             if ceiling.threads == self.threads:
                 return self.rate / (ceiling.peak if self.layers == CONV else ceiling.bandwidth)
@@ -58,22 +63,28 @@ def rates(networks: Mapping[str, Network], threads: Sequence[int], rounds: int) 
         weight_bytes = _linear_bytes(network, decaf_precisions()[name])
         for number in threads:
             for kind, batch in ((CONV, CONV_BATCH), (LINEAR, LINEAR_BATCH)):
-                steps, multiply_adds = _steps(network, kind, batch, number, rounds)
+                steps, multiply_adds, read = _steps(network, kind, batch, number, rounds)
                 seconds = sum(steps.values())
                 work = 2 * multiply_adds if kind == CONV else weight_bytes
                 steps_ms = {step: each * 1e3 for step, each in steps.items()}
-                found.append(Rate(name, kind, number, batch, work / seconds / 1e9, steps_ms))
+                found.append(Rate(name, kind, number, batch, work / seconds / 1e9, steps_ms, read))
     return found
 
 
 def _steps(
     network: Network, kind: str, batch: int, threads: int, rounds: int
-) -> tuple[dict[str, float], int]:
-    """Median seconds of each step of one kind, and the multiply-adds of all of them."""
+) -> tuple[dict[str, float], int, float | None]:
+    """Median seconds of each step of one kind, the multiply-adds of all, and GB/s meanwhile."""
     plan = Plan(network, batch, (OUTPUT,), threads=threads)
     plan.input[...] = normal(*plan.input.shape)
     plan.run()
-    times = [plan.time_steps() for _ in range(rounds)]
+    read = probe.reader(threads) if kind == LINEAR else None
+    times, reads = [], []
+    for _ in range(rounds if kind == CONV else 3 * rounds):
+        if read is not None:
+            reads.append(read())
+            plan.run()  # what is cached is of the network again
+        times.append(plan.time_steps())
     medians = [statistics.median(each) for each in zip(*times, strict=True)]
     chosen = [
         (step, seconds)
@@ -83,6 +94,7 @@ def _steps(
     return (
         {step.name: seconds for step, seconds in chosen},
         sum(step.multiply_adds for step, _ in chosen),
+        statistics.median(reads) if reads else None,
     )
 
 

@@ -110,6 +110,30 @@ def bandwidth(library: ctypes.CDLL, buffer: np.ndarray, threads: int) -> float:
     return PASSES * share * threads * buffer.itemsize / least(work, threads) / 1e9
 
 
+def reader(threads: int) -> Callable[[], float] | None:
+    """Return a call that reads a buffer once and gives the GB/s, to be taken in turn with others.
+
+    None where there is no C compiler.
+    """
+    try:
+        library = compiled()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    buffer = np.ones(BUFFER // 4, np.float32)
+    share = len(buffer) // threads
+    pool = ThreadPoolExecutor(threads)
+
+    def read(thread: int) -> None:
+        library.read_all(buffer[thread * share :].ctypes.data, share)
+
+    def call() -> float:
+        start = time.perf_counter()
+        list(pool.map(read, range(threads)))
+        return share * threads * buffer.itemsize / (time.perf_counter() - start) / 1e9
+
+    return call
+
+
 def least(work: Callable[[int], None], threads: int) -> float:
     """Least seconds in which so many threads do ``work(0)``, ``work(1)``, …, all at once."""
     with ThreadPoolExecutor(threads) as pool:

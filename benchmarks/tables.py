@@ -206,7 +206,7 @@ def steps(report: Report) -> str:
                 rate = 2 * one["batch"] * layer.multiply_adds(*shapes) / ms / 1e6
             else:  # 4 bytes a weight, each used once an image
                 rate = 4 * layer.multiply_adds(*shapes) / ms / 1e6
-            most = ceilings[one["threads"]]["peak" if conv else "bandwidth"]
+            most = ceilings[one["threads"]]["peak"] if conv else one["read"]
             unit = "GFLOP/s" if conv else "GB/s"
             rows.append(
                 (step, one["batch"], f"{ms:.2f}", f"{rate:.0f} {unit}", _percent(rate / most))
