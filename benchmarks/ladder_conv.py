@@ -403,8 +403,8 @@ RUNGS = (
     ),
     Rung(
         15, "tile of 8 pixels x 3 vectors",
-        "Rung 7 with as many sums in another shape: no faster, and 3 vectors do not divide 64 or "
-        "256 filters.",
+        "Rung 7, whose tile is 6 x 4, with as many sums in another shape: no faster. (decaf takes "
+        "8 x 3 and shares vectors out evenly: 8 tiles of pixels fit small images better.)",
         channels_last("tile_8x3", 3), failed=True,
     ),
     Rung(

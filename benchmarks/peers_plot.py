@@ -9,6 +9,7 @@ from typing import Any
 
 from report import RESULTS
 
+TICKS = (1, 2, 3, 5, 10, 20, 30)  # milliseconds
 NETWORK = "alexnet"
 COLOURS = {
     "decaf": "#c1121f",
@@ -38,7 +39,7 @@ def draw() -> None:
     if not threads:
         return
     figure, panels = pyplot.subplots(
-        1, len(threads), figsize=(5.4 * len(threads), 4.6), squeeze=False
+        1, len(threads), figsize=(5.4 * len(threads), 4.6), squeeze=False, sharey=True
     )
     for panel, number in zip(panels[0], threads, strict=True):
         _panel(panel, [case for case in cases if case["threads"] == number])
@@ -76,7 +77,9 @@ def _panel(panel: Any, cases: list[Mapping[str, Any]]) -> None:
         panel.plot(places, limits, label=label, color="black", linestyle=":", linewidth=1.5)
     panel.set_xticks(places, [str(case["batch"]) for case in cases])
     panel.set_xlabel("batch size")
-    panel.set_ylim(bottom=0)
+    panel.set_yscale("log")
+    panel.set_yticks(TICKS, [str(tick) for tick in TICKS])
+    panel.minorticks_off()
     panel.grid(axis="y", color="#dddddd", linewidth=0.7)
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)

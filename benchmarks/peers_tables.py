@@ -91,16 +91,18 @@ def ceilings(found: Sequence[Figures], rates: Sequence[Figures]) -> str:
     """What the machine can do at most, and decaf's share of it."""
     rows: list[tuple[object, ...]] = []
     for ceiling in found:
-        rows.append((ceiling["threads"], "multiply-adds", f"{ceiling['peak']:.0f} GFLOP/s", NONE))
-        rows.append((ceiling["threads"], "reads", f"{ceiling['bandwidth']:.1f} GB/s", NONE))
+        peak, bandwidth = f"{ceiling['peak']:.0f} GFLOP/s", f"{ceiling['bandwidth']:.1f} GB/s"
+        rows.append((ceiling["threads"], "multiply-adds, best", peak, NONE, NONE))
+        rows.append((ceiling["threads"], "reads, best", bandwidth, NONE, NONE))
         for one in rates:
             if one["threads"] == ceiling["threads"]:
                 conv = one["layers"] == "conv"
                 kind = "convolutions" if conv else "fully connected layers"
                 what = f"{one['name']}: {kind}, batch {one['batch']}"
                 rate = f"{one['rate']:.0f} GFLOP/s" if conv else f"{one['rate']:.1f} GB/s"
-                rows.append((one["threads"], what, rate, f"{one['share'] * 100:.0f} %"))
-    return table(("threads", "what", "rate", "share"), rows)
+                most = f"{one['read']:.1f} GB/s meanwhile" if one.get("read") else peak
+                rows.append((one["threads"], what, rate, most, f"{one['share'] * 100:.0f} %"))
+    return table(("threads", "what", "rate", "of", "share"), rows)
 
 
 def growth(batches: Sequence[Figures]) -> str:

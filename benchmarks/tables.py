@@ -182,7 +182,12 @@ def short(report: Report) -> str:
     asked = [found for found in verdicts(report["figures"]) if found.limit is not None]
     missed = [found for found in asked if not found.meets(found.limit)]
     rows = [(found.what, *found.row()[1:4]) for found in missed]
-    text = f"{len(asked) - len(missed)} of {len(asked)} aims were reached."
+    stretches = [found for found in verdicts(report["figures"]) if found.stretch is not None]
+    beyond = sum(found.meets(found.stretch) for found in stretches)
+    text = (
+        f"{len(asked) - len(missed)} of {len(asked)} aims were reached, and {beyond} of "
+        f"{len(stretches)} that went further."
+    )
     if not missed:
         return text
     head = ("what falls short", "limit", "stretch", "measured")
@@ -386,7 +391,7 @@ def compact(report: Report) -> str:
     return (
         f"{table(head, rows)}\n\n"
         f"AlexNet with random weights, {random['inputs']} random inputs: fc8 changes by at most "
-        f"{random['fc8_error']:.0e} of its largest magnitude, the best class of "
+        f"{random['fc8_error']:.0e} of its largest magnitude, the best class changes for "
         f"{random['changed_top1']} inputs."
     )
 
