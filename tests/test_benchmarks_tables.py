@@ -78,9 +78,9 @@ def test_check_changes_nothing_and_says_what_is_out_of_date(
 def test_what_falls_short_is_listed() -> None:
     one = {"name": "decaf", "threads": 2, "layers": "fc", "batch": 1, "rate": 30.0, "share": 0.7}
     text = tables.short({"figures": {"rates": [one]}})
-    assert text.startswith("0 of 1 aims were reached.") and "70 %" in text
+    assert text.startswith("0 of 1 aims were reached, and 0 of 1 that") and "70 %" in text
     assert tables.short({"figures": {"rates": [one | {"share": 0.9}]}}) == (
-        "1 of 1 aims were reached."
+        "1 of 1 aims were reached, and 0 of 1 that went further."
     )
 
 
