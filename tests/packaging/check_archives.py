@@ -21,6 +21,8 @@ IN_SDIST = [
     "weights/README.md",
     "weights/training/train.py",
     "tests/conftest.py",
+    "tests/processors/check_tiles.c",
+    "benchmarks/probe.c",
     *(str(path.relative_to(ROOT)) for path in ROOT.glob("decaf/_kernels/*.[ph]*")),
 ]
 
@@ -37,7 +39,8 @@ def check_sdist(path: Path) -> None:
     missing = [name for name in IN_SDIST if name not in names]
     assert not missing, f"{path.name} lacks {missing}"
     assert sum(name.endswith(".h5") for name in names) == 1, "the weights belong there once"
-    built = [name for name in names if name.endswith((".c", ".so", ".pyc"))]
+    built = [name for name in names if name.endswith((".so", ".pyc"))]
+    built += [name for name in names if name.startswith("decaf/") and name.endswith(".c")]
     assert not built, f"{path.name} contains what a build makes: {built}"
 
 
