@@ -23,18 +23,16 @@ are its sections.
 from __future__ import annotations
 
 import math
-import mmap
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeAlias
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decaf.cursor import Buffer, Cursor
 from decaf.errors import WeightsError
-
-Buffer: TypeAlias = bytes | mmap.mmap
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOWHERE = 2**64 - 1  # the address of what has not been stored
@@ -158,41 +156,6 @@ class Value:
     raw: bytes
 
 
-class _Bytes:
-    """A stretch of the file, read from front to back; nothing beyond its end can be read."""
-
-    def __init__(self, data: Buffer, start: int, size: int) -> None:
-        if start + size > len(data):
-            raise WeightsError(
-                "the file must hold all that it refers to (it may have been cut off); "
-                f"expected at least {start + size:,} bytes, got {len(data):,}"
-            )
-        self.data, self.at, self.end = data, start, start + size
-
-    def take(self, size: int) -> bytes:
-        if size > self.left:
-            raise WeightsError(
-                f"what lies at byte {self.at:,} must end by {self.end:,}; got {size:,} bytes"
-            )
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def uint(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "little")
-
-    def expect(self, *, what: str, **versions: tuple[int, ...]) -> int:
-        """Read one byte that must be one of a few."""
-        ((name, known),) = versions.items()
-        got = self.uint(1)
-        if got not in known:
-            _refuse(f"{name} of the {what}", " or ".join(map(str, known)), got)
-        return got
-
-    @property
-    def left(self) -> int:
-        return self.end - self.at
-
-
 class File:
     """An HDF5 file in memory, or mapped into it.
 
@@ -220,7 +183,7 @@ class File:
         node = Node()
         found: dict[int, bytes] = {}
         for kind, body in self._messages(address):
-            message = _Bytes(body, 0, len(body))
+            message = Cursor(body, 0, len(body))
             if kind == LINK:
                 node.links = node.links or {}
                 self._link(message, node.links)
@@ -309,7 +272,7 @@ class File:
 
     def _superblock(self) -> int:
         """Check the superblock (II); return the address of the root's object header."""
-        start = _Bytes(self.data, len(SIGNATURE), min(len(self.data), 2048) - len(SIGNATURE))
+        start = Cursor(self.data, len(SIGNATURE), min(len(self.data), 2048) - len(SIGNATURE))
         version = start.expect(what="superblock", version=(0, 1, 2, 3))
         if version < 2:
             start.take(4)
@@ -320,7 +283,7 @@ class File:
         base, _, end = start.uint(8), start.uint(8), start.uint(8)
         if base != 0:
             _refuse("addresses", "counted from the start of the file", f"a base of {base}")
-        _Bytes(self.data, 0, end)  # notices a file that was cut off anywhere
+        Cursor(self.data, 0, end)  # notices a file that was cut off anywhere
         if version < 2:
             start.take(16)
         return start.uint(8)
@@ -334,7 +297,7 @@ class File:
     def _messages(self, address: int) -> Iterator[tuple[int, bytes]]:
         """Kind and body of every message of an object header (IV.A.1) that is of use here."""
         self._count()
-        head = _Bytes(self.data, address, 16)
+        head = Cursor(self.data, address, 16)
         new = head.take(4) == b"OHDR"
         track_order = False
         if new:
@@ -342,17 +305,17 @@ class File:
             flags = head.uint(1)
             track_order = bool(flags & 4)
             skipped = 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
-            head = _Bytes(self.data, address + 6 + skipped, 8)
+            head = Cursor(self.data, address + 6 + skipped, 8)
             size = head.uint(1 << (flags & 3))
             start = head.at
         else:
-            head = _Bytes(self.data, address, 16)
+            head = Cursor(self.data, address, 16)
             head.expect(what="object header", version=(1,))
             head.take(7)
             size, start = head.uint(4), address + 16
         blocks, seen, total = [(start, size)], {start}, size
         for start, size in blocks:  # grows by continuations
-            block = _Bytes(self.data, start, size)
+            block = Cursor(self.data, start, size)
             while block.left >= (4 + 2 * track_order if new else 8):
                 self._count()
                 kind, length, flags = block.uint(1 if new else 2), block.uint(2), block.uint(1)
@@ -365,10 +328,10 @@ class File:
                 if kind != CONTINUATION:
                     yield kind, body
                     continue
-                more = _Bytes(body, 0, 16)
+                more = Cursor(body, 0, 16)
                 start, size = more.uint(8), more.uint(8)
                 if new:
-                    if size < 8 or _Bytes(self.data, start, size).take(4) != b"OCHK":
+                    if size < 8 or Cursor(self.data, start, size).take(4) != b"OCHK":
                         _refuse("a header's continuation", "marked as one", f"none at {start:,}")
                     start, size = start + 4, size - 8  # its mark and its checksum
                 if start in seen:
@@ -391,7 +354,7 @@ class File:
             _refuse("members", "of different names", f"{key[:50]!r} twice")
         links[key] = target
 
-    def _link(self, message: _Bytes, links: dict[str, int | str]) -> None:
+    def _link(self, message: Cursor, links: dict[str, int | str]) -> None:
         """Read a link that stands in the group's header (IV.A.2.g)."""
         message.expect(what="link", version=(1,))
         flags = message.uint(1)
@@ -403,24 +366,24 @@ class File:
         else:
             self._add_link(links, name, "soft" if kind == 1 else "external")
 
-    def _symbol_table(self, message: _Bytes, links: dict[str, int | str]) -> None:
+    def _symbol_table(self, message: Cursor, links: dict[str, int | str]) -> None:
         """Read the links of a group of the older kind (III.A.1, III.B, III.C, III.D)."""
         tree, heap_address = message.uint(8), message.uint(8)
-        heap = _Bytes(self.data, heap_address, 32)
+        heap = Cursor(self.data, heap_address, 32)
         _signature(heap, b"HEAP")
         heap.take(4)
         size, _, start = heap.uint(8), heap.uint(8), heap.uint(8)
-        _Bytes(self.data, start, size)
+        Cursor(self.data, start, size)
         for _, address in self._tree(tree, 0, 8):
-            symbols = _Bytes(self.data, address, 8)
+            symbols = Cursor(self.data, address, 8)
             _signature(symbols, b"SNOD")
             symbols.take(2)
             count = symbols.uint(2)
-            symbols = _Bytes(self.data, address + 8, 40 * count)
+            symbols = Cursor(self.data, address + 8, 40 * count)
             for _ in range(count):
                 offset, target, kind = symbols.uint(8), symbols.uint(8), symbols.uint(4)
                 symbols.take(20)
-                name = _Bytes(self.data, start + offset, 0).at
+                name = Cursor(self.data, start + offset, 0).at
                 end = self.data.find(b"\0", name, min(start + size, name + LONGEST_NAME + 1))
                 if offset >= size or end < 0:
                     expected = f"inside the group's heap, at most {LONGEST_NAME:,} bytes each"
@@ -432,7 +395,7 @@ class File:
         todo: list[tuple[int, int | None]] = [(address, None)]
         while todo:
             address, expected_level = todo.pop()
-            head = _Bytes(self.data, address, 24)
+            head = Cursor(self.data, address, 24)
             _signature(head, b"TREE")
             head.expect(what="tree", type=(kind,))
             level, count = head.uint(1), head.uint(2)
@@ -441,14 +404,14 @@ class File:
             if level > MOST_LEVELS:
                 _refuse("the level of a tree", f"at most {MOST_LEVELS}", level)
             self._count(1 + count)  # the node and its entries: chunks, SNODs, or further nodes
-            body = _Bytes(self.data, address + 24, count * (key_size + 8))
+            body = Cursor(self.data, address + 24, count * (key_size + 8))
             entries = [(body.take(key_size), body.uint(8)) for _ in range(count)]
             if level == 0:
                 yield from entries
             else:
                 todo += [(child, level - 1) for _, child in reversed(entries)]
 
-    def _attribute(self, message: _Bytes, attributes: dict[str, Value]) -> None:
+    def _attribute(self, message: Cursor, attributes: dict[str, Value]) -> None:
         """Read an attribute (IV.A.2.m)."""
         version = message.expect(what="attribute", version=(1, 2, 3))
         if message.uint(1) and version > 1:
@@ -470,16 +433,16 @@ class File:
 
     def _heap_object(self, reference: bytes) -> tuple[int, int]:
         """Where a string of variable length lies (III.E); (0, 0) for an empty one."""
-        part = _Bytes(reference, 0, 16)
+        part = Cursor(reference, 0, 16)
         length, address, index = part.uint(4), part.uint(8), part.uint(4)
         if length == 0:
             return 0, 0
         if address not in self._heaps:
-            head = _Bytes(self.data, address, 16)
+            head = Cursor(self.data, address, 16)
             _signature(head, b"GCOL")
             head.take(4)
             size = head.uint(8)
-            heap = _Bytes(self.data, address, size)
+            heap = Cursor(self.data, address, size)
             heap.take(min(16, size))
             objects: dict[int, tuple[int, int]] = {}
             while heap.left >= 16:
@@ -508,7 +471,7 @@ class File:
         kind, shape = _type(messages[DATATYPE]), _shape(messages[DATASPACE])
         filters = _filters(messages.get(FILTERS))
         body = messages[LAYOUT]
-        layout = _Bytes(body, 0, len(body))
+        layout = Cursor(body, 0, len(body))
         version = layout.expect(what="layout", version=(3, 4, 5))
         place = layout.uint(1)
         if place == 1:
@@ -519,18 +482,18 @@ class File:
         got = names.get(place, f"layout {place}")
         _refuse("data", 'contiguous, or in chunks as libver="earliest" writes them', got)
 
-    def _contiguous_layout(self, layout: _Bytes, kind: Type, shape: tuple[int, ...]) -> Dataset:
+    def _contiguous_layout(self, layout: Cursor, kind: Type, shape: tuple[int, ...]) -> Dataset:
         offset, stored = layout.uint(8), layout.uint(8)
         dataset = Dataset(kind, shape, offset, stored)
         if offset == NOWHERE:
             _refuse("data", f"{dataset.nbytes:,} bytes in the file", "none")
         if stored != dataset.nbytes:
             _refuse("stored data", f"{dataset.nbytes:,} bytes for shape {shape}", f"{stored:,}")
-        _Bytes(self.data, offset, stored)
+        Cursor(self.data, offset, stored)
         return dataset
 
     def _chunked_layout(
-        self, layout: _Bytes, kind: Type, shape: tuple[int, ...], filtered: bool
+        self, layout: Cursor, kind: Type, shape: tuple[int, ...], filtered: bool
     ) -> Dataset:
         axes = layout.uint(1) - 1  # the last one counted is the size of a value
         tree = layout.uint(8)
@@ -542,10 +505,10 @@ class File:
         expected = math.prod(-(-s // c) for s, c in zip(shape, chunk_shape, strict=True))
         chunks: dict[tuple[int, ...], Chunk] = {}
         for key, offset in self._tree(tree, 1, 8 + 8 * (axes + 1)) if tree != NOWHERE else ():
-            part = _Bytes(key, 0, len(key))
+            part = Cursor(key, 0, len(key))
             stored, skipped = part.uint(4), part.uint(4)
             place = tuple(part.uint(8) for _ in range(axes))
-            _Bytes(self.data, offset, stored)
+            Cursor(self.data, offset, stored)
             chunks[place] = Chunk(place, offset, stored, filtered and not skipped & 1)
         right = all(
             p % c == 0 and p < s
@@ -581,7 +544,7 @@ class File:
 
 def _type(body: bytes) -> Type:
     """Read a type (IV.A.2.d)."""
-    message = _Bytes(body, 0, len(body))
+    message = Cursor(body, 0, len(body))
     kind = message.uint(1) & 0xF
     bits, size = message.uint(3), message.uint(4)
     return Type(kind, size, bits, IEEE.get(body[1:20]) if kind == FLOAT else None)
@@ -589,7 +552,7 @@ def _type(body: bytes) -> Type:
 
 def _shape(body: bytes) -> tuple[int, ...]:
     """Read a shape (IV.A.2.b)."""
-    message = _Bytes(body, 0, len(body))
+    message = Cursor(body, 0, len(body))
     version = message.expect(what="shape", version=(1, 2))
     axes, _, kind = message.uint(1), message.uint(1), message.uint(1)
     if axes > MOST_DIMENSIONS:
@@ -604,7 +567,7 @@ def _filters(body: bytes | None) -> tuple[int, ...]:
     """Read the numbers of the filters (IV.A.2.l), of which only gzip is known."""
     if body is None:
         return ()
-    message = _Bytes(body, 0, len(body))
+    message = Cursor(body, 0, len(body))
     version = message.expect(what="filters", version=(1, 2))
     count = message.uint(1)
     message.take(6 if version == 1 else 0)
@@ -621,7 +584,7 @@ def _filters(body: bytes | None) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def _sparse(message: _Bytes, counter_size: int, what: str) -> None:
+def _sparse(message: Cursor, counter_size: int, what: str) -> None:
     """Refuse what stores its links or attributes elsewhere, in a heap (IV.A.2.c, IV.A.2.v)."""
     message.take(1)
     message.take(counter_size * (message.uint(1) & 1))
@@ -629,7 +592,7 @@ def _sparse(message: _Bytes, counter_size: int, what: str) -> None:
         _refuse(what, 'stored as libver="earliest" does', "dense storage")
 
 
-def _signature(part: _Bytes, expected: bytes) -> None:
+def _signature(part: Cursor, expected: bytes) -> None:
     at, got = part.at, part.take(4)
     if got != expected:
         _refuse(f"the block at byte {at:,}", expected.decode(), got)

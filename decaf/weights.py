@@ -54,8 +54,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from decaf.cursor import Buffer
 from decaf.errors import ArchitectureError, ImageError, WeightsError
-from decaf.hdf5 import LARGEST_RATIO, Buffer, Dataset, File, Node, Value
+from decaf.hdf5 import LARGEST_RATIO, Dataset, File, Node, Value
 from decaf.preprocessing import Preprocessing
 from decaf.serialize import architecture_from_dict, architecture_to_dict
 from decaf.specs import Architecture
