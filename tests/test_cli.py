@@ -19,8 +19,9 @@ import tiny
 from PIL import Image
 from processes import ENVIRONMENT, python
 
-from decaf import DecafNet, Prediction, __version__, cli, ops
+from decaf import DecafNet, Prediction, __version__, ops
 from decaf.cli import main
+from decaf.cli.classify import _as_json
 from decaf.weights import save_weights
 
 # "auto" would warn on stderr where the kernels are not built.
@@ -402,7 +403,7 @@ def test_progress_bar(
 
 
 def test_a_score_that_is_no_number() -> None:
-    line = cli._as_json("x", [Prediction(0, "a", float("nan")), Prediction(1, "b", 0.5)])
+    line = _as_json("x", [Prediction(0, "a", float("nan")), Prediction(1, "b", 0.5)])
     assert [p["score"] for p in json.loads(line)["top"]] == [None, 0.5]
 
 

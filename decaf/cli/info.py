@@ -1,0 +1,99 @@
+"""``decaf info``: describe a weights file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from decaf.cli.terminal import Commands, printable, say, unusable
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LABELS_SHOWN = 10
+
+HELP = """\
+Describe a weights file: its layers, preprocessing, labels and where it comes from.
+
+Bytes are those in the file.  With --json one JSON document with the keys path, sha256,
+architecture, precision, input_shape, preprocessing, labels, provenance, parameters,
+multiply_adds, bytes and layers.
+"""
+
+
+def add_to(commands: Commands) -> argparse.ArgumentParser:
+    """Describe the command to argparse."""
+    command = commands.add_parser(
+        "info",
+        help="describe a weights file",
+        description=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(command=_info)
+    command.add_argument(
+        "weights",
+        nargs="?",
+        metavar="W",
+        help="weights file (default: the network inside the package)",
+    )
+    command.add_argument("--json", action="store_true", help="one JSON document")
+    return command
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from decaf.errors import DecafError
+    from decaf.report import summarise
+    from decaf.weights import default_weights, load_weights
+
+    try:
+        weights = load_weights(arguments.weights or default_weights(), widen=False)
+    except DecafError as error:
+        return unusable(error)
+
+    sizes = {name: array.nbytes for name, array in weights.parameters.items()}
+    summary = summarise(weights.architecture, sizes)
+    facts: dict[str, Any] = {
+        "path": os.fspath(weights.path),
+        "sha256": weights.sha256,
+        "architecture": weights.architecture.name,
+        "precision": _precision(weights.parameters.values()),
+        "preprocessing": weights.preprocessing.to_dict(),
+        "labels": list(weights.labels),
+        "provenance": weights.provenance,
+    }
+    if arguments.json:
+        numbers = summary.as_dict()
+        del numbers["name"]
+        say(json.dumps({**facts, **numbers}), sys.stdout, None)
+        return 0
+
+    shown = ", ".join(weights.labels[:LABELS_SHOWN])
+    more = len(weights.labels) - LABELS_SHOWN
+    lines = [
+        ("file", facts["path"]),
+        ("SHA-256", facts["sha256"]),
+        ("architecture", facts["architecture"]),
+        ("precision", facts["precision"]),
+        ("preprocessing", str(weights.preprocessing)),
+        (f"{len(weights.labels)} labels", f"{shown}, and {more} more" if more > 0 else shown),
+        *((key, _plain(value)) for key, value in weights.provenance.items()),
+    ]
+    width = max(len(key) for key, _ in lines)
+    for key, value in lines:
+        say(f"{printable(key):{width}}  {printable(value)}", sys.stdout, None)
+    for line in ("", *str(summary).splitlines()):
+        say(printable(line), sys.stdout, None)
+    return 0
+
+
+def _precision(arrays: Iterable[NDArray[Any]]) -> str:
+    """What the parameters are stored as: ``"float32"``, ``"float16"``, or both."""
+    return " and ".join(sorted({array.dtype.name for array in arrays}, reverse=True))
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

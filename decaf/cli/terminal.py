@@ -1,0 +1,52 @@
+"""What the commands share: lines for people and for pipes, a bar, an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, TextIO, TypeAlias
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+MANY = 8  # from more photos than this a progress bar helps
+
+
+def positive(text: str) -> int:
+    """Convert an argument that must be a whole number of at least 1."""
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return value
+
+
+def unusable(error: Exception) -> int:
+    """Say why there is nothing to work with; return the exit status for it."""
+    say(f"decaf: error: {printable(str(error))}", sys.stderr, None)
+    return 2
+
+
+def progress_bar(total: int) -> Any:
+    """Return a tqdm bar where it helps somebody: many photos, and a person who looks on."""
+    if total <= MANY or not sys.stderr.isatty():
+        return None
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="photo", file=sys.stderr)
+
+
+def say(text: str, stream: TextIO | None, bar: Any) -> None:
+    """Write a line at once: a reader at the other end of a pipe waits for it."""
+    if stream is None:  # Python's way to say that it was closed
+        return
+    if bar is None:
+        stream.write(f"{text}\n")
+    else:
+        bar.write(text, file=stream)  # moves the bar out of the way
+    stream.flush()
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey, and what no encoding can write."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
