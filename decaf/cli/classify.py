@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from decaf.cli.terminal import Commands, positive, printable, progress_bar, say, unusable
 
