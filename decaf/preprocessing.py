@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decaf.errors import ImageError
+from decaf.mean_image import MeanImage
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -54,12 +55,16 @@ class Preprocessing:
     crop
         ``(h, w)`` cut out of the middle: the input of the network.
     channels
-        "RGB" or "BGR": the order in which the network wants them.
+        "RGB" or "BGR": the order in which the network wants them; "L" for a network that takes
+        grey alone (ITU-R 601 luma, as Pillow and OpenCV compute it).
     divide
         255 for networks trained on values from 0 to 1; 1 for those trained on 0 to 255.  A
         divisor, not a factor, because 1/255 has no exact float.
     mean, std
-        For each channel in the order of `channels`: subtracted, then divided by.
+        For each channel in the order of `channels`: subtracted, then divided by.  A single
+        number ``(0.5,)`` stands for every channel.  The mean may also be a :class:`MeanImage`,
+        for each pixel: of the size of `crop`, or of that which `resize` squashes to; then it is
+        cropped like the photo, as Caffe does it.
     interpolation
         "bilinear", "bicubic", "lanczos", "nearest" or "box", as Pillow does them on 8 bits
         (with antialiasing when it makes smaller, all but "nearest").
@@ -76,8 +81,8 @@ class Preprocessing:
     crop: tuple[int, int]
     channels: str = "RGB"
     divide: float = 255.0
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] | MeanImage = (0.0,)
+    std: tuple[float, ...] = (1.0,)
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
@@ -89,12 +94,15 @@ class Preprocessing:
         else:
             put("resize", _sides("resize", (self.resize,))[0])
         put("crop", _sides("crop", self.crop, 2))
-        _must(self.channels in ("RGB", "BGR"), "channels", '"RGB" or "BGR"', self.channels)
+        known = self.channels in ("RGB", "BGR", "L")
+        _must(known, "channels", '"RGB", "BGR" or "L"', self.channels)
+        c = len(self.channels)
         put("divide", _numbers("divide", (self.divide,), 1)[0])
-        put("mean", _numbers("mean", self.mean, 3))
-        put("std", _numbers("std", self.std, 3))
+        if not isinstance(self.mean, MeanImage):
+            put("mean", _numbers("mean", self.mean, c))
+        put("std", _numbers("std", self.std, c))
         _must(self.divide > 0, "divide", "a positive number", self.divide)
-        _must(min(self.std) > 0, "std", "3 positive numbers", self.std)
+        _must(min(self.std) > 0, "std", f"{c} positive number(s)", self.std)
         given = (self.divide, self.mean, self.std)
         _must(_finite(*given), "divide, mean, std", "pixels that stay finite in float32", given)
         known = self.interpolation in INTERPOLATIONS
@@ -102,11 +110,15 @@ class Preprocessing:
         h, w = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         fits = self.crop[0] <= h and self.crop[1] <= w
         _must(fits, "crop", f"at most what resize gives, {h}x{w}", self.crop)
+        if isinstance(self.mean, MeanImage):
+            sizes = [(c, *self.crop), *([] if isinstance(self.resize, int) else [(c, h, w)])]
+            expected = " or ".join(map(str, sizes))
+            _must(self.mean.shape in sizes, "mean", f"an image of {expected}", self.mean.shape)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """C,H,W of what the network takes."""
-        return (3, *self.crop)
+        return (len(self.channels), *self.crop)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) of a photo of `height` x `width` after resizing."""
@@ -117,15 +129,32 @@ class Preprocessing:
         return self.resize, int(self.resize * width / height)
 
     def to_dict(self) -> dict[str, Any]:
-        """As a dictionary that JSON can hold without loss."""
+        """As a dictionary that JSON can hold without loss; of a mean image, what identifies it."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(self.mean, MeanImage):
+            fields["mean"] = {"shape": list(self.mean.shape), "sha256": self.mean.sha256}
         return {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in dataclasses.asdict(self).items()
+            key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Preprocessing:
-        """The inverse of `to_dict`; ImageError for keys too many or too few, or wrong values."""
+    def from_dict(
+        cls, values: dict[str, Any], mean_image: MeanImage | None = None
+    ) -> Preprocessing:
+        """The inverse of `to_dict`.
+
+        Parameters
+        ----------
+        values
+            As `to_dict` gives.
+        mean_image
+            The mean image, which `values` only identify; None where they have a mean colour.
+
+        Raises
+        ------
+        ImageError
+            For keys too many or too few, wrong values, or another mean image.
+        """
         expected = {field.name for field in dataclasses.fields(cls)}
         keys = set(values) if isinstance(values, dict) else {type(values).__name__}
         if keys != expected:
@@ -133,6 +162,11 @@ class Preprocessing:
                 "preprocessing must have every key and no other; expected "
                 f"{', '.join(sorted(expected))}, got {', '.join(sorted(map(str, keys))) or 'none'}"
             )
+        identified = isinstance(values["mean"], dict)
+        if identified or mean_image is not None:
+            image = mean_image and {"shape": list(mean_image.shape), "sha256": mean_image.sha256}
+            _must(image == values["mean"], "mean", f"that of {image or 'a mean image'}", "another")
+            values = {**values, "mean": mean_image}
         return cls(**values)
 
     def __str__(self) -> str:
@@ -143,9 +177,12 @@ class Preprocessing:
         steps += [f"centre crop {self.crop[0]}x{self.crop[1]}", self.channels]
         if self.divide != 1:
             steps.append(f"/{self.divide:g}")
-        if any(self.mean):
+        if isinstance(self.mean, MeanImage):
+            colour = " ".join(f"{m:g}" for m in self.mean.colour)
+            steps.append(f"mean image {'x'.join(map(str, self.mean.shape))} ({colour})")
+        elif any(self.mean):
             steps.append("mean " + " ".join(f"{m:g}" for m in self.mean))
-        if self.std != (1, 1, 1):
+        if any(s != 1 for s in self.std):
             steps.append("std " + " ".join(f"{s:g}" for s in self.std))
         return ", ".join(steps)
 
@@ -166,7 +203,9 @@ def _sides(field: str, values: Any, length: int | None = None) -> tuple[int, ...
 
 
 def _numbers(field: str, values: Any, length: int) -> tuple[float, ...]:
-    """Finite numbers, as a tuple of plain floats."""
+    """Finite numbers, as a tuple of plain floats; one alone is repeated."""
+    if isinstance(values, (tuple, list)) and len(values) == 1:
+        values = tuple(values) * length
     fits = isinstance(values, (tuple, list)) and len(values) == length
     fits = fits and all(isinstance(v, Real) and not isinstance(v, bool) for v in values)
     fits = fits and all(math.isfinite(v) and abs(v) <= 1e6 for v in values)
@@ -174,12 +213,19 @@ def _numbers(field: str, values: Any, length: int) -> tuple[float, ...]:
     return tuple(float(v) for v in values)
 
 
-def _finite(divide: float, mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
+def _finite(divide: float, mean: tuple[float, ...] | MeanImage, std: tuple[float, ...]) -> bool:
     """Whether the extreme pixels, and so all between them, stay finite in `prepare`'s float32."""
-    extremes = np.array([[0], [255]], np.float32)  # pixels, channels
+    extremes = np.array([0, 255], np.float32)[:, None, None, None]  # pixels, channels, h, w
     with np.errstate(all="ignore"):
-        x = extremes / np.float32(divide) - np.array(mean, np.float32)
-        return bool(np.isfinite(x / np.array(std, np.float32)).all())
+        x = extremes / np.float32(divide) - _image(mean)
+        return bool(np.isfinite(x / _image(std)).all())
+
+
+def _image(values: tuple[float, ...] | MeanImage) -> npt.NDArray[np.float32]:
+    """Numbers for each channel, C,1,1, or for each pixel, C,h,w."""
+    if isinstance(values, MeanImage):
+        return values.values
+    return np.array(values, np.float32)[:, None, None]
 
 
 TORCHVISION_IMAGENET = Preprocessing(
@@ -218,7 +264,7 @@ def prepare(
     Returns
     -------
     ndarray
-        float32, shape 1,3,h,w or 10,3,h,w, where ``(3, h, w)`` is ``recipe.input_shape``.
+        float32, shape 1,C,h,w or 10,C,h,w, where ``(C, h, w)`` is ``recipe.input_shape``.
 
     Notes
     -----
@@ -242,37 +288,57 @@ def prepare(
         )
 
     crops = _crops(pixels, recipe, oversample)
-    for x, crop in zip(out, crops, strict=False):
-        x[...] = np.moveaxis(crop if recipe.channels == "RGB" else crop[..., ::-1], 2, 0)  # 3,h,w
-    x = out[: len(crops)]
-    x /= recipe.divide  # float32 throughout, in the order of torchvision
-    x -= np.array(recipe.mean, np.float32)[:, None, None]
-    x /= np.array(recipe.std, np.float32)[:, None, None]
+    means = _means(pixels, recipe, oversample)
+    for x, crop, mean in zip(out, crops, means, strict=False):
+        x[...] = np.moveaxis(crop[..., ::-1] if recipe.channels == "BGR" else crop, 2, 0)  # C,h,w
+        x /= recipe.divide  # float32 throughout, in the order of torchvision
+        x -= mean
+        x /= _image(recipe.std)
     if oversample:
         out[5:] = out[:5, :, :, ::-1]
     return out
 
 
+def _places(
+    pixels: npt.NDArray[np.uint8], recipe: Preprocessing, oversample: bool
+) -> list[tuple[int, int]]:
+    """Top and left of the crops that are not mirrored: four corners and the centre, or that."""
+    resized_h, resized_w = recipe.resized(*pixels.shape[:2])
+    bottom, right = resized_h - recipe.crop[0], resized_w - recipe.crop[1]
+    centre = (round(bottom / 2), round(right / 2))  # to even, as torchvision's CenterCrop
+    return [(0, 0), (0, right), (bottom, 0), (bottom, right), centre] if oversample else [centre]
+
+
+def _means(
+    pixels: npt.NDArray[np.uint8], recipe: Preprocessing, oversample: bool
+) -> list[npt.NDArray[np.float32]]:
+    """What is subtracted from each crop: a mean image of the whole photo is cropped like it."""
+    h, w = recipe.crop
+    places = _places(pixels, recipe, oversample)
+    mean = _image(recipe.mean)
+    if mean.shape[1:] != recipe.resize:  # a colour, or an image for every crop
+        return [mean] * len(places)
+    return [mean[:, y : y + h, x : x + w] for y, x in places]
+
+
 def _crops(
     pixels: npt.NDArray[np.uint8], recipe: Preprocessing, oversample: bool
 ) -> list[npt.NDArray[np.uint8]]:
-    """The crops that are not mirrored, uint8 h,w,3: four corners and the centre, or that alone."""
+    """The crops that are not mirrored, uint8 h,w,C."""
     from PIL import Image
 
     h, w = recipe.crop
     resized_h, resized_w = recipe.resized(*pixels.shape[:2])
-    bottom, right = resized_h - h, resized_w - w
-    places = [(round(bottom / 2), round(right / 2))]  # to even, as torchvision's CenterCrop
-    if oversample:
-        places = [(0, 0), (0, right), (bottom, 0), (bottom, right), *places]
-
+    places = _places(pixels, recipe, oversample)
     image = Image.fromarray(pixels)
+    if recipe.channels == "L":
+        image = image.convert("L")
     method = Image.Resampling[recipe.interpolation.upper()]
     # Pillow resizes along the rows first (lately, only if that is less): resized_w x H pixels
     # lie in between.
     largest = resized_w * max(resized_h, image.height)
     if largest <= LARGEST_RESIZED and max(image.size) <= LONGEST_PHOTO_SIDE:
-        resized = np.asarray(image.resize((resized_w, resized_h), method))
+        resized = np.atleast_3d(np.asarray(image.resize((resized_w, resized_h), method)))
         return [resized[y : y + h, x : x + w] for y, x in places]
     y_scale, x_scale = image.height / resized_h, image.width / resized_w
     return [
@@ -306,4 +372,4 @@ def _resize_part(
         box = (box[1], box[0], box[3], box[2])
     gap = 4.0 if max(image.size) > LONGEST_PHOTO_SIDE else None  # shrinks in two steps
     part = image.resize(size, method, box, reducing_gap=gap)
-    return np.asarray(part.transpose(Image.Transpose.TRANSPOSE) if tall else part)
+    return np.atleast_3d(np.asarray(part.transpose(Image.Transpose.TRANSPOSE) if tall else part))

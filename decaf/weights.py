@@ -15,6 +15,7 @@ dataset                       values
 ============================  ==========================================================
 ``labels``                    one string for each class, in the order of the classes
 ``label_ids``                 likewise, if there are any: ``n02123045``
+``mean_image``                float32 C,h,w, if the preprocessing subtracts an image
 ``parameters/<layer>/weight``  little-endian float32 or float16; convolution O,C/G,KH,KW,
                               fully connected O,D
 ``parameters/<layer>/bias``   likewise; O
@@ -43,30 +44,32 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decaf.cursor import Buffer
 from decaf.errors import ArchitectureError, ImageError, WeightsError
+from decaf.files import replacing
 from decaf.hdf5 import LARGEST_RATIO, Dataset, File, Node, Value
+from decaf.mean_image import MeanImage
 from decaf.preprocessing import Preprocessing
 from decaf.serialize import architecture_from_dict, architecture_to_dict
 from decaf.specs import Architecture
 
 FORMAT = "decaf-weights"
 FORMAT_VERSION = 1
-MEMBERS = {"labels", "label_ids", "parameters"}
+MEMBERS = {"labels", "label_ids", "mean_image", "parameters"}
 ALIGNMENT = 64  # bytes; a cache line, and the widest vector
 LARGEST_JSON = 2**22  # bytes; SqueezeNet takes 8,000
 LARGEST_LABELS = 2**24  # bytes
+CHECKED_AT_ONCE = 2**22  # bytes of parameters
 DEEPEST = 16  # groups inside groups
 
 
@@ -181,9 +184,9 @@ def save_weights(
 ) -> None:
     """Write a weights file: the whole of it under its name, or nothing.
 
-    It is put together in memory, which takes as much again as the parameters, and then
-    replaces what had the name in one step.  The same network gives the same bytes with the
-    same version of h5py: there are no timestamps in it.
+    It is written beside its target, one parameter after the other, checked, and then replaces
+    what had the name in one step.  The same network gives the same bytes with the same version
+    of h5py: there are no timestamps in it.
 
     Parameters
     ----------
@@ -214,15 +217,17 @@ def save_weights(
         _refuse("path", "a path", type(path).__name__)
     path = Path(path)
     try:
-        contents = _serialise(
-            architecture, parameters, preprocessing, labels, label_ids, provenance, dtype
-        )
-        _parse(contents, path, widen=False)  # what is saved can be loaded
+        with replacing(path) as file:
+            _write(
+                file, architecture, parameters, preprocessing, labels, label_ids, provenance, dtype
+            )
+            file.flush()
+            written = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            _parse(written, path, widen=False)  # what is saved can be loaded
+            del written  # an open map cannot be replaced on Windows
     except (WeightsError, ArchitectureError) as error:
         raise WeightsError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-    try:
-        _replace(path, contents)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL in the path
         raise WeightsError(f"{path}: must be a place to write to; got {error}") from error
 
 
@@ -236,7 +241,9 @@ def _parse(data: Buffer, path: Path, widen: bool) -> Weights:
         root = file.node(file.root)
         _check_format(file, root)
         architecture = architecture_from_dict(_json(file, root, "architecture"))
-        preprocessing = Preprocessing.from_dict(_json(file, root, "preprocessing"))
+        preprocessing = Preprocessing.from_dict(
+            _json(file, root, "preprocessing"), _mean_image(file, root)
+        )
         provenance = _json(file, root, "provenance")
         if not isinstance(provenance, dict):
             _refuse("provenance", "a dictionary", type(provenance).__name__)
@@ -338,6 +345,18 @@ def _labels(file: File, root: Node, name: str, classes: int) -> tuple[str, ...] 
     return texts
 
 
+def _mean_image(file: File, root: Node) -> MeanImage | None:
+    """Read the mean image; None where there is none."""
+    links = root.links or {}
+    if "mean_image" not in links:
+        return None
+    dataset = _node(file, links["mean_image"], "mean_image").dataset
+    if dataset is None or dataset.type.dtype is None or dataset.offset is None:
+        got = "a group" if dataset is None else dataset.type
+        _refuse("mean_image", "a contiguous dataset of float32", got)
+    return MeanImage(file.array(dataset))
+
+
 def _parameters(
     file: File, root: Node, architecture: Architecture, size: int, widen: bool
 ) -> dict[str, NDArray[Any]]:
@@ -426,7 +445,8 @@ def _no_links(links: Mapping[str, int | str], where: str) -> None:
 # Saving
 
 
-def _serialise(
+def _write(
+    stream: BinaryIO,
     architecture: Architecture,
     parameters: Mapping[str, ArrayLike],
     preprocessing: Preprocessing,
@@ -434,8 +454,8 @@ def _serialise(
     label_ids: Sequence[str] | None,
     provenance: Mapping[str, Any] | None,
     dtype: str,
-) -> bytes:
-    """Return the bytes of a file; memory keeps the HDF5 library away from a full disk."""
+) -> None:
+    """Write a file; each parameter is converted, checked and written before the next."""
     import h5py
 
     for name, given, kind, expected in (
@@ -469,10 +489,10 @@ def _serialise(
         "preprocessing": preprocessing.to_dict(),
         "provenance": dict(provenance or {}),
     }
-    buffer = io.BytesIO()
     # The oldest layout is what every HDF5 library reads, and decaf.hdf5 too.
     layout = {"libver": ("earliest", "v108"), "alignment_threshold": 1}
-    with h5py.File(buffer, "w", alignment_interval=ALIGNMENT, **layout) as file:
+    sink = _Sink(stream)
+    with h5py.File(sink, "w", alignment_interval=ALIGNMENT, **layout) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         for name, value in attributes.items():
@@ -482,11 +502,57 @@ def _serialise(
                 encoded = _encode(name, texts, architecture.classes)
                 kind = h5py.string_dtype("utf-8", encoded.dtype.itemsize)
                 file.create_dataset(name, data=encoded.astype(kind), track_times=False)
+        if isinstance(preprocessing.mean, MeanImage):
+            mean = preprocessing.mean.values.astype("<f4")
+            file.create_dataset("mean_image", data=mean, track_times=False)
         group = file.create_group("parameters")
         for name, shape in architecture.parameter_shapes.items():
             array = _to_array(name, parameters[name], shape, dtype)
             group.create_dataset(name, data=array, track_times=False)
-    return buffer.getvalue()
+            if sink.error:
+                break
+    if sink.error:
+        raise sink.error
+
+
+class _Sink(io.RawIOBase):
+    """A file for the HDF5 library, which must not hear of a full disk: it does not survive that.
+
+    After the first error nothing more is written, and the library does not notice.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        self._try(self.stream.write, data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._try(self.stream.seek, offset, whence) or 0
+
+    def tell(self) -> int:
+        return self._try(self.stream.tell) or 0
+
+    def truncate(self, size: int | None = None) -> int:
+        return self._try(self.stream.truncate, size) or 0
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._try(self.stream.read, len(buffer)) or b""
+        buffer[: len(data)] = data
+        return len(data)
+
+    def flush(self) -> None:
+        self._try(self.stream.flush)
+
+    def _try(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if self.error is None:
+            try:
+                return function(*arguments)
+            except OSError as error:
+                self.error = error
+        return None
 
 
 def _to_json(name: str, value: Any) -> str:
@@ -530,29 +596,21 @@ def _to_array(
         _refuse(name, "an array of floats", array.dtype)
     if array.shape != shape:
         _refuse(name, f"of shape {shape}", array.shape)
-    if not np.isfinite(array).all():
-        _refuse(name, "finite", f"{np.count_nonzero(~np.isfinite(array)):,} NaN or infinite")
+    broken = array.size - _count_finite(array)
+    if broken:
+        _refuse(name, "finite", f"{broken:,} NaN or infinite")
     with np.errstate(over="ignore", under="ignore"):
         stored = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
-    if not np.isfinite(stored).all():
+    if stored.dtype.itemsize < array.dtype.itemsize and _count_finite(stored) < stored.size:
         largest = np.finfo(dtype).max
         _refuse(name, f"at most {largest:g} in size to be {dtype}", f"{np.abs(array).max():g}")
     return stored
 
 
-def _replace(path: Path, contents: bytes) -> None:
-    """Write beside the target, make sure that it is on the disk, then take the target's name."""
-    target = Path(os.path.realpath(path))  # where a symbolic link points
-    temporary = target.with_name(f".decaf-{os.urandom(8).hex()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+def _count_finite(array: NDArray[np.floating]) -> int:
+    """Count in pieces of some megabytes: a mask of all weights would be a quarter of them."""
+    pieces = np.array_split(array, 1 + array.nbytes // CHECKED_AT_ONCE)
+    return sum(int(np.count_nonzero(np.isfinite(piece))) for piece in pieces)
 
 
 # Messages

@@ -27,7 +27,9 @@ from decaf.image import load_image, prepare
 from decaf.memory import aligned_empty
 from decaf.net import Prediction
 from decaf.plan_pool import IDLE_PLANS
+from decaf.preprocessing import Preprocessing
 from decaf.report import summarise
+from decaf.specs import Architecture, Linear, Softmax
 from decaf.weights import default_weights, save_weights
 
 PHOTOS = [tiny.photo(seed) for seed in range(7)]
@@ -909,3 +911,21 @@ def test_the_default_knows_ten_classes(default: DecafNet) -> None:
 def test_the_default_knows_a_cat(default: DecafNet) -> None:
     data = pytest.importorskip("skimage.data")
     assert default.top_k(default.classify(data.chelsea()), k=1)[0].label == "cat"
+
+
+def test_a_network_for_grey_photos(tmp_path: Path) -> None:
+    grey = Architecture("grey", (1, 8, 8), (Linear("fc1", 3), Softmax("prob")))
+    weight = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    path = tmp_path / "grey.h5"
+    save_weights(
+        path, grey, {"fc1/weight": weight, "fc1/bias": np.zeros(3, np.float32)},
+        Preprocessing(8, (8, 8), "L"), ["a", "b", "c"],
+    )  # fmt: skip
+    photo = np.random.default_rng(1).integers(0, 256, (8, 8), dtype=np.uint8)
+    net = DecafNet(path)
+    colour = np.repeat(photo[..., None], 3, axis=2)
+    for image in (photo, colour):
+        want = weight @ (photo.reshape(-1) / np.float32(255))
+        np.testing.assert_allclose(net.features(image, "fc1"), want, rtol=1e-4, atol=1e-5)
+    assert net.preprocess([photo, colour]).shape == (2, 1, 8, 8)
+    assert net.classify(photo, oversample=True).shape == (3,)

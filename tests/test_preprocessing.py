@@ -20,6 +20,7 @@ from support_torch import import_torch, import_torchvision
 
 from decaf.errors import ImageError
 from decaf.image import load_image
+from decaf.mean_image import MeanImage
 from decaf.preprocessing import (
     CAFFE_IMAGENET,
     CROPS,
@@ -333,3 +334,92 @@ def test_recipes_in_words() -> None:
     assert TORCHVISION_IMAGENET.input_shape == (3, 224, 224)
     assert CAFFE_IMAGENET.input_shape == (3, 227, 227)
     assert Preprocessing(9, (8, 7)).input_shape == (3, 8, 7)
+
+
+# Mean images and grey
+
+
+@pytest.mark.parametrize("oversample", [False, True])
+@pytest.mark.parametrize("channels", ["RGB", "BGR", "L"])
+def test_a_mean_image_is_cropped_like_the_photo(channels: str, oversample: bool) -> None:
+    pixels, c = noise(40, 31, 3), len(channels)
+    values = np.random.default_rng(7).uniform(0, 200, (c, 20, 24)).astype(np.float32)
+    recipe = Preprocessing(
+        (20, 24), (15, 17), channels, divide=2.0, mean=MeanImage(values), std=(3.0,)
+    )
+    image = Image.fromarray(pixels).convert("L" if channels == "L" else "RGB")
+    resized = np.asarray(image.resize((24, 20), Image.Resampling.BILINEAR), np.float64)
+    planes = resized.reshape(20, 24, c).transpose(2, 0, 1)
+    whole = (planes[:: -1 if channels == "BGR" else 1] / 2 - values) / 3
+    places = [(0, 0), (0, 7), (5, 0), (5, 7), (2, 4)] if oversample else [(2, 4)]
+    expected = [whole[:, y : y + 15, x : x + 17] for y, x in places]
+    if oversample:
+        expected += [crop[:, :, ::-1] for crop in expected]  # mirrored after subtracting
+    x = prepare(pixels, recipe, oversample=oversample)
+    np.testing.assert_allclose(x, expected, rtol=0, atol=1e-4)
+
+
+def test_a_mean_image_of_the_size_of_the_crop_is_the_same_for_every_crop() -> None:
+    pixels = noise(16, 16, 3)
+    values = np.arange(3 * 8 * 8, dtype=np.float32).reshape(3, 8, 8)
+    plain = Preprocessing(12, (8, 8), divide=1.0)
+    with_mean = dataclasses.replace(plain, mean=MeanImage(values))
+    want = prepare(pixels, plain, oversample=True)
+    want[:5] -= values
+    want[5:] -= values[:, :, ::-1]
+    np.testing.assert_array_equal(prepare(pixels, with_mean, oversample=True), want)
+
+
+def test_grey_is_luma() -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:2], pixels[2:4], pixels[4:6] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    grey = prepare(pixels, Preprocessing(8, (8, 8), "L", divide=1.0))
+    assert grey.shape == (1, 1, 8, 8)
+    rows = [0.299 * 255, 0.587 * 255, 0.114 * 255, 0]  # ITU-R BT.601
+    np.testing.assert_allclose(grey[0, 0, ::2, 0], rows, atol=0.51)
+
+
+def test_a_recipe_with_a_mean_image_through_json() -> None:
+    mean = MeanImage(np.random.default_rng(3).uniform(0, 255, (3, 8, 8)))
+    recipe = dataclasses.replace(PLAIN, mean=mean)
+    written = json.loads(json.dumps(recipe.to_dict()))
+    assert Preprocessing.from_dict(written, mean) == recipe
+    assert hash(Preprocessing.from_dict(written, mean)) == hash(recipe)
+    assert "mean image 3x8x8" in str(recipe)
+    other = MeanImage(mean.values + 1)
+    for wrong in (None, other):
+        with pytest.raises(ImageError, match="mean must be usable"):
+            Preprocessing.from_dict(written, wrong)
+    with pytest.raises(ImageError, match="mean must be usable"):
+        Preprocessing.from_dict(PLAIN.to_dict(), mean)
+
+
+def test_one_number_stands_for_every_channel() -> None:
+    recipe = Preprocessing(8, (8, 8), mean=(0.5,), std=(0.25,))
+    assert (recipe.mean, recipe.std) == ((0.5,) * 3, (0.25,) * 3)
+    assert Preprocessing(8, (8, 8), "L", mean=(0.5,)).mean == (0.5,)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 7), (1, 8, 8), (3, 16, 16)])
+def test_mean_images_that_do_not_fit(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ImageError, match=r"mean must be usable; expected an image of \(3, 8, 8\)"):
+        dataclasses.replace(PLAIN, mean=MeanImage(np.zeros(shape)))
+
+
+@pytest.mark.parametrize("values", [
+    np.zeros((3, 8)), np.zeros((2, 8, 8)), np.zeros((3, 8, 8), int), np.zeros((3, 0, 8)),
+    np.full((3, 8, 8), math.nan), np.full((3, 8, 8), 1e300), np.zeros((3, 1, LARGEST_SIDE + 1)),
+    [[1.0], [2.0, 3.0]], "mean", None,
+])  # fmt: skip
+def test_mean_images_that_cannot_be(values: Any) -> None:
+    with pytest.raises(ImageError, match="a mean image must "):
+        MeanImage(values)
+
+
+def test_a_mean_image_cannot_change() -> None:
+    values = np.zeros((3, 8, 8), np.float32)
+    mean = MeanImage(values)
+    values[:] = 1
+    assert not mean.values.any()
+    with pytest.raises(ValueError, match="read-only"):
+        mean.values[0] = 1

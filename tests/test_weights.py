@@ -28,6 +28,7 @@ import decaf.hdf5
 import decaf.weights
 from decaf.architectures import decaf_mini, squeezenet1_1
 from decaf.errors import WeightsError
+from decaf.mean_image import MeanImage
 from decaf.preprocessing import Preprocessing
 from decaf.serialize import architecture_to_dict
 from decaf.specs import Architecture, Conv, Flatten, Linear, MaxPool, ReLU, Softmax
@@ -934,6 +935,57 @@ def test_permissions_follow_the_umask(saved: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="place to write to"):
         save(tmp_path / "missing" / "net.h5")
+
+
+# Mean images
+
+
+def mean_image() -> MeanImage:
+    return MeanImage(np.random.default_rng(5).uniform(0, 255, (3, 8, 8)))
+
+
+@pytest.fixture
+def with_image(tmp_path: Path) -> Path:
+    return save(tmp_path / "mean.h5", preprocessing=Preprocessing(8, (8, 8), mean=mean_image()))
+
+
+def test_a_mean_image_travels_with_the_weights(with_image: Path) -> None:
+    loaded = load_weights(with_image).preprocessing
+    assert loaded == Preprocessing(8, (8, 8), mean=mean_image())
+    with h5py.File(with_image) as file:  # what another program finds
+        np.testing.assert_array_equal(file["mean_image"][()], mean_image().values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file.pop("mean_image"), "mean must be usable"),
+        (lambda file: file["mean_image"].write_direct(np.ones((3, 8, 8), "f4")), "mean must be"),
+        (lambda file: file["mean_image"].write_direct(np.full((3, 8, 8), np.nan)), "all finite"),
+        (lambda file: replace_image(file, np.zeros((3, 8, 7), "f4")), "mean must be usable"),
+        (lambda file: replace_image(file, np.zeros((3, 8), "f4")), "of the shape C,h,w"),
+        (lambda file: replace_image(file, np.zeros((3, 8, 8), "i4")), "dataset of float32"),
+        (lambda file: replace_image(file, None), "dataset of float32; got a group"),
+    ],
+)
+def test_mean_images_that_do_not_fit(with_image: Path, change: Any, message: str) -> None:
+    with h5py.File(with_image, "r+") as file:
+        change(file)
+    assert message in refusal(with_image)
+
+
+def test_a_mean_image_that_the_recipe_does_not_use(saved: Path) -> None:
+    with h5py.File(saved, "r+") as file:
+        file["mean_image"] = mean_image().values
+    assert "mean must be usable" in refusal(saved)
+
+
+def replace_image(file: h5py.File, values: np.ndarray | None) -> None:
+    del file["mean_image"]
+    if values is None:
+        file.create_group("mean_image")
+    else:
+        file["mean_image"] = values
 
 
 # The default
