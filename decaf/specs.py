@@ -104,13 +104,6 @@ class Conv(Layer):
         self._whole("out_channels", "groups")
         self._whole("kernel_size", "stride", "dilation", pairs=True)
         self._whole("padding", least=0, pairs=True)
-        sizes = zip(pair(self.kernel_size), pair(self.dilation), strict=True)
-        spans = tuple(d * (k - 1) + 1 for k, d in sizes)
-        self._need(
-            all(p < span for p, span in zip(pair(self.padding), spans, strict=True)),
-            f"padding must be less than the window, so that it meets the image; expected {spans}",
-            self.padding,
-        )
         self._need(
             self.out_channels % self.groups == 0,
             f"out_channels must be a multiple of groups; expected a multiple of {self.groups}",
