@@ -61,6 +61,9 @@ IEEE: dict[bytes, np.dtype[np.floating]] = {
     bytes.fromhex("200f00 02000000 0000 1000 0a 05 00 0a 0f000000"): np.dtype("<f2"),
     bytes.fromhex("201f00 04000000 0000 2000 17 08 00 17 7f000000"): np.dtype("<f4"),
 }
+DOUBLE: dict[bytes, np.dtype[np.floating]] = {
+    bytes.fromhex("203f00 08000000 0000 4000 34 0b 00 34 ff030000"): np.dtype("<f8"),
+}
 GZIP = 1
 FILTER_NAMES = {2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scale-offset"}
 
@@ -163,6 +166,8 @@ class File:
     ----------
     data : bytes or mmap
         The whole file.
+    double : bool
+        Whether float64 datasets can be read too; decaf's own files have none.
 
     Raises
     ------
@@ -170,8 +175,9 @@ class File:
         Here and in all methods: for whatever is damaged, cut off or not supported.
     """
 
-    def __init__(self, data: Buffer) -> None:
+    def __init__(self, data: Buffer, *, double: bool = False) -> None:
         self.data = data
+        self._floats = IEEE | DOUBLE if double else IEEE
         self._items = 0
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
         if data[: len(SIGNATURE)] != SIGNATURE:
@@ -254,7 +260,8 @@ class File:
         """
         dtype = dataset.type.dtype
         if dtype is None:
-            _refuse("the type", "little-endian float16 or float32", dataset.type)
+            names = " or ".join(known.name for known in self._floats.values())
+            _refuse("the type", f"little-endian {names}", dataset.type)
         if dataset.offset is not None:
             count = math.prod(dataset.shape)
             flat = np.frombuffer(self.data, dtype, count, dataset.offset)
@@ -468,7 +475,7 @@ class File:
         for needed, name in ((DATATYPE, "type"), (DATASPACE, "shape")):
             if needed not in messages:
                 _refuse("a dataset", f"with a {name}", "none")
-        kind, shape = _type(messages[DATATYPE]), _shape(messages[DATASPACE])
+        kind, shape = _type(messages[DATATYPE], self._floats), _shape(messages[DATASPACE])
         filters = _filters(messages.get(FILTERS))
         body = messages[LAYOUT]
         layout = Cursor(body, 0, len(body))
@@ -542,12 +549,12 @@ class File:
         return raw
 
 
-def _type(body: bytes) -> Type:
-    """Read a type (IV.A.2.d)."""
+def _type(body: bytes, floats: dict[bytes, np.dtype[np.floating]] = IEEE) -> Type:
+    """Read a type (IV.A.2.d); `floats` are those that may be read."""
     message = Cursor(body, 0, len(body))
     kind = message.uint(1) & 0xF
     bits, size = message.uint(3), message.uint(4)
-    return Type(kind, size, bits, IEEE.get(body[1:20]) if kind == FLOAT else None)
+    return Type(kind, size, bits, floats.get(body[1:20]) if kind == FLOAT else None)
 
 
 def _shape(body: bytes) -> tuple[int, ...]:

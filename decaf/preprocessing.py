@@ -90,9 +90,9 @@ class Preprocessing:
             object.__setattr__(self, field, value)
 
         if isinstance(self.resize, (tuple, list)):
-            put("resize", _sides("resize", self.resize))
+            put("resize", _sides("resize", self.resize, 2))
         else:
-            put("resize", _sides("resize", (self.resize,))[0])
+            put("resize", _sides("resize", (self.resize,), 1)[0])
         put("crop", _sides("crop", self.crop, 2))
         known = self.channels in ("RGB", "BGR", "L")
         _must(known, "channels", '"RGB", "BGR" or "L"', self.channels)
@@ -192,11 +192,10 @@ def _must(holds: bool, field: str, expected: str, got: object) -> None:
         raise ImageError(f"preprocessing: {field} must be usable; expected {expected}, got {got!r}")
 
 
-def _sides(field: str, values: Any, length: int | None = None) -> tuple[int, ...]:
+def _sides(field: str, values: Any, length: int) -> tuple[int, ...]:
     """Lengths in pixels, as a tuple of plain ints."""
-    wanted = length or (len(values) if len(values) == 1 else 2)
-    expected = f"{wanted} whole number(s) from 1 to {LARGEST_SIDE}"
-    fits = isinstance(values, (tuple, list)) and len(values) == wanted
+    expected = f"{length} whole number(s) from 1 to {LARGEST_SIDE}"
+    fits = isinstance(values, (tuple, list)) and len(values) == length
     fits = fits and all(isinstance(v, Integral) and not isinstance(v, bool) for v in values)
     _must(fits and all(1 <= v <= LARGEST_SIDE for v in values), field, expected, values)
     return tuple(int(v) for v in values)

@@ -272,7 +272,7 @@ def test_numbers_of_numpy_become_plain_ones() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [
     ("resize", 0), ("resize", -1), ("resize", 2.5), ("resize", True), ("resize", None),
-    ("resize", (8,) * 3), ("resize", (8, 0)), ("resize", ()), ("resize", "8"),
+    ("resize", (8,) * 3), ("resize", (8,)), ("resize", (8, 0)), ("resize", ()), ("resize", "8"),
     ("resize", LARGEST_SIDE + 1), ("resize", 10**30), ("resize", 7), ("resize", (8, 7)),
     ("crop", (9, 8)), ("crop", (8, 9)), ("crop", 8), ("crop", (8,)), ("crop", (0, 8)),
     ("crop", (8.0, 8.0)), ("crop", "88"),
