@@ -185,12 +185,12 @@ def _recognise(blobs: Blobs, order: Sequence[str]) -> Architecture | None:
 def _preprocessing(architecture: Architecture, transform: Transform | None) -> Preprocessing | None:
     """What was done to photos when the net was trained, as far as the files say it.
 
-    ``(pixel - mean) * scale``, with channels in the order of OpenCV, BGR.  A mean image in a file
+    ``(pixel - mean) * scale``, with channels in the order of OpenCV, BGR, or grey.  A mean image in a file
     of its own is for the caller to add; that of ImageNet is known.
     """
     channels, *sides = architecture.input_shape
     imagenet = architecture.input_shape == (3, 227, 227) and architecture.classes == 1000
-    if channels != 3:
+    if channels not in (1, 3):
         return None
     said = transform is not None and (transform.mean_value or transform.scale != 1)
     if transform is None or not said:
@@ -198,16 +198,16 @@ def _preprocessing(architecture: Architecture, transform: Transform | None) -> P
     if transform.mean_file:
         return None
     means = transform.mean_value or (0.0,)
-    if len(means) not in (1, 3) or transform.scale <= 0:
+    if len(means) not in (1, channels) or transform.scale <= 0:
         raise WeightsError(
-            "transform_param must have 1 or 3 mean_value and a scale above 0; "
+            f"transform_param must have 1 or {channels} mean_value and a scale above 0; "
             f"got {len(means)} and {transform.scale!r}"
         )
     size = (sides[0], sides[1])
     return Preprocessing(
         resize=(256, 256) if imagenet else size,
         crop=size,
-        channels="BGR",
+        channels="BGR" if channels == 3 else "L",
         divide=1 / transform.scale,
-        mean=tuple(m * transform.scale for m in (means * 3)[:3]),
+        mean=tuple(m * transform.scale for m in means),
     )

@@ -485,3 +485,11 @@ def test_a_missing_weight_allocates_nothing():
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
     assert math.prod((1_000_000, 3 * 900 * 900)) > 2**40  # what it asked for
+
+
+def test_lenet_takes_grey_photos_as_its_data_layer_scaled_them(shared_data: Path) -> None:
+    nets = shared_data / "caffe" / "nets-v1"
+    model = read(
+        (nets / "lenet_iter_10000.caffemodel").read_bytes(), (nets / "lenet.prototxt").read_bytes()
+    )
+    assert model.preprocessing == Preprocessing((28, 28), (28, 28), "L", divide=256.0)
