@@ -191,6 +191,9 @@ def _packed(message: Message, name: str, kind: Any, part: Cursor, start: int, mo
         except UnicodeDecodeError:
             raise WeightsError(f"{name} at byte {start:,}: a string must be UTF-8") from None
         return 0
+    if kind == "bytes":
+        values.append(np.frombuffer(part.data, np.uint8, part.left, part.at))
+        return 0
     if kind in ("floats", "doubles", "float"):
         dtype, wire = ARRAYS["doubles" if kind == "doubles" else "floats"]
         count, rest = divmod(part.left, np.dtype(dtype).itemsize)

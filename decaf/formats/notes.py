@@ -1,0 +1,113 @@
+"""What decaf leaves beside the parameters when it writes the format of another program.
+
+Formats that hold strings by name (safetensors, ONNX) take these, as JSON::
+
+    decaf.architecture    decaf.preprocessing    decaf.labels    decaf.label_ids
+
+so that the file, read again, is the network that it was (a mean image is not in the notes, and
+a recipe that needs one not read).  Other programs ignore them; decaf
+trusts them no more than the rest of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from decaf.errors import DecafError, WeightsError
+from decaf.preprocessing import Preprocessing
+from decaf.serialize import architecture_from_dict, architecture_to_dict
+from decaf.specs import Architecture
+
+PREFIX = "decaf."
+LONGEST = 2**20  # characters of one note; a thousand names of classes take 30,000
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a file says beside its parameters; None for what it does not say."""
+
+    architecture: Architecture | None = None
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] | None = None
+    label_ids: tuple[str, ...] | None = None
+
+
+def to_strings(
+    architecture: Architecture,
+    preprocessing: Preprocessing | None = None,
+    labels: Sequence[str] | None = None,
+    label_ids: Sequence[str] | None = None,
+) -> dict[str, str]:
+    """Return the notes on a network, by name.
+
+    Raises
+    ------
+    ArchitectureError
+        If the architecture has no form that can be written and read.
+    WeightsError
+        If labels are no strings, or not one for each class.
+    """
+    notes: dict[str, Any] = {"architecture": architecture_to_dict(architecture)}
+    if preprocessing is not None:
+        notes["preprocessing"] = preprocessing.to_dict()
+    for name, texts in (("labels", labels), ("label_ids", label_ids)):
+        if texts is not None:
+            notes[name] = list(_texts(name, list(texts), architecture))
+    return {f"{PREFIX}{name}": json.dumps(value) for name, value in notes.items()}
+
+
+def from_strings(strings: Mapping[str, str]) -> Notes:
+    """Read the notes among the strings of a file; all others are passed over.
+
+    Raises
+    ------
+    WeightsError
+        If one is not what decaf writes.
+    """
+    try:
+        architecture = _json(strings, "architecture")
+        preprocessing = _json(strings, "preprocessing")
+        labels, label_ids = _json(strings, "labels"), _json(strings, "label_ids")
+        built = None if architecture is None else architecture_from_dict(architecture)
+        return Notes(
+            built,
+            None if preprocessing is None else _recipe(preprocessing),
+            None if labels is None else _texts("labels", labels, built),
+            None if label_ids is None else _texts("label_ids", label_ids, built),
+        )
+    except (DecafError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise WeightsError(
+            f"notes of decaf must be as decaf writes them; {str(error)[:200]}"
+        ) from error
+
+
+def _json(strings: Mapping[str, str], name: str) -> Any:
+    text = strings.get(f"{PREFIX}{name}")
+    if text is None:
+        return None
+    if len(text) > LONGEST:
+        raise WeightsError(f"{name}: must be at most {LONGEST:,} characters; got {len(text):,}")
+    return json.loads(text)
+
+
+def _recipe(values: Any) -> Preprocessing | None:
+    """Build the recipe; None for one with a mean image, which a note only identifies."""
+    if isinstance(values, dict) and isinstance(values.get("mean"), dict):
+        return None
+    return Preprocessing.from_dict(values)
+
+
+def _texts(name: str, texts: Any, architecture: Architecture | None) -> tuple[str, ...]:
+    """Check that these are strings, one for each class."""
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise WeightsError(f"{name}: must be a list of strings; got something else")
+    "".join(texts).encode()  # half a character can hide in an escape
+    if architecture is not None and len(texts) != architecture.classes:
+        raise WeightsError(
+            f"{name}: must be one string for each of {architecture.classes} classes; "
+            f"got {len(texts)}"
+        )
+    return tuple(texts)
