@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from decaf.cli.terminal import Commands, printable, say, unusable
@@ -38,19 +38,21 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         "weights",
         nargs="?",
         metavar="W",
-        help="weights file (default: the network inside the package)",
+        help="weights file, or name in the zoo (default: the network inside the package)",
     )
     command.add_argument("--json", action="store_true", help="one JSON document")
     return command
 
 
 def _info(arguments: argparse.Namespace) -> int:
+    from decaf import zoo
     from decaf.errors import DecafError
     from decaf.report import summarise
     from decaf.weights import default_weights, load_weights
 
     try:
-        weights = load_weights(arguments.weights or default_weights(), widen=False)
+        path = zoo.resolve(arguments.weights) if arguments.weights else default_weights()
+        weights = load_weights(path, widen=False)
     except DecafError as error:
         return unusable(error)
 
@@ -80,7 +82,7 @@ def _info(arguments: argparse.Namespace) -> int:
         ("precision", facts["precision"]),
         ("preprocessing", str(weights.preprocessing)),
         (f"{len(weights.labels)} labels", f"{shown}, and {more} more" if more > 0 else shown),
-        *((key, _plain(value)) for key, value in weights.provenance.items()),
+        *_provenance(weights.provenance),
     ]
     width = max(len(key) for key, _ in lines)
     for key, value in lines:
@@ -95,5 +97,16 @@ def _precision(arrays: Iterable[NDArray[Any]]) -> str:
     return " and ".join(sorted({array.dtype.name for array in arrays}, reverse=True))
 
 
+def _provenance(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Lines for what is in it; a dictionary in it gets a line for each of its keys."""
+    for key, value in provenance.items():
+        for inner, part in value.items() if isinstance(value, dict) else [("", value)]:
+            yield f"{key} {inner}".rstrip(), _plain(part)
+
+
 def _plain(value: object) -> str:
+    if isinstance(value, dict) and value.keys() == {"file", "sha256"}:  # as `convert` records it
+        return f"{value['file']} (SHA-256 {value['sha256']})"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     return value if isinstance(value, str) else json.dumps(value)

@@ -113,7 +113,7 @@ def find_topology(
         return Topology(architecture, {called(layer): layer for layer in layers})
     known = _recognise(blobs, [called(layer) for layer in layers])
     if _complete(layers):
-        shape = input_shape or declared_input(net) or (known and known.input_shape)
+        shape = declared_input(net) or (known and known.input_shape) or input_shape
         if shape:
             return topology(net, known.name if known else None, input_shape=shape)
     elif known:
@@ -185,8 +185,8 @@ def _recognise(blobs: Blobs, order: Sequence[str]) -> Architecture | None:
 def _preprocessing(architecture: Architecture, transform: Transform | None) -> Preprocessing | None:
     """What was done to photos when the net was trained, as far as the files say it.
 
-    ``(pixel - mean) * scale``, with channels in the order of OpenCV, BGR, or grey.  A mean image in a file
-    of its own is for the caller to add; that of ImageNet is known.
+    ``(pixel - mean) * scale``, with channels in the order of OpenCV, BGR, or grey.  A mean image
+    in a file of its own is for the caller to add; that of ImageNet is known.
     """
     channels, *sides = architecture.input_shape
     imagenet = architecture.input_shape == (3, 227, 227) and architecture.classes == 1000

@@ -91,7 +91,7 @@ def topology(
     name : str, optional
         Of the architecture; that of the net if left out.
     input_shape : (C, H, W), optional
-        In place of what the net says.  Needed for a net as trained, unless its data layer crops.
+        Where the net does not say it: one as trained does only if its data layer crops.
 
     Raises
     ------
@@ -106,8 +106,7 @@ def topology(
         raise ArchitectureError("the net must have layers that compute; expected some, got none")
     inputs, names = _resolve(kept, _input_blobs(net))
     wanted = _ancestors(inputs, len(kept) - 1)
-    if input_shape is None:
-        input_shape = declared_input(net)
+    input_shape = declared_input(net) or input_shape
     if input_shape is None:
         raise ArchitectureError(
             "the net must say how large its input is (input_dim, input_shape, an Input layer, or "

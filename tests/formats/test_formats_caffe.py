@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cifar
 import numpy as np
 import pytest
+import support_cifar as cifar
 from numpy.typing import NDArray
 from support import normal
 from wire import encode, packed, unpacked

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cifar
 import h5py
 import numpy as np
 import pytest
+import support_cifar as cifar
 from damage import assert_only_decaf_errors
 
 from decaf.errors import ArchitectureError, WeightsError

@@ -295,7 +295,7 @@ def test_a_loss_becomes_a_softmax_and_training_is_left_away():
     assert found.architecture.layers == (Linear("fc", 4), Softmax("prob"))
     assert found.architecture.input_shape == (3, 6, 6)
     assert found.transform == Transform(mean_value=(104, 117, 123), crop_size=6)
-    assert described(text, input_shape=(1, 5, 5)).architecture.input_shape == (1, 5, 5)
+    assert described(text, input_shape=(1, 5, 5)).architecture.input_shape == (3, 6, 6)
     # Where there is a Softmax, the loss is not needed.
     with_softmax = text + layer("answer", "Softmax", bottom="fc")
     assert described(with_softmax).architecture.layers == (Linear("fc", 4), Softmax("answer"))

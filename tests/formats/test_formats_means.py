@@ -6,9 +6,9 @@ import io
 from pathlib import Path
 from typing import Any
 
-import cifar
 import numpy as np
 import pytest
+import support_cifar as cifar
 import wire
 from damage import assert_only_decaf_errors
 

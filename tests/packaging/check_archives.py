@@ -25,6 +25,7 @@ IN_SDIST = [
     "benchmarks/probe.c",
     *(str(path.relative_to(ROOT)) for path in ROOT.glob("decaf/_kernels/*.[ph]*")),
 ]
+LABELS = ("decaf/labels/imagenet.txt", "decaf/labels/WORDNET-LICENSE.txt")
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -36,7 +37,7 @@ def only(folder: Path, pattern: str) -> Path:
 def check_sdist(path: Path) -> None:
     with tarfile.open(path) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
-    missing = [name for name in IN_SDIST if name not in names]
+    missing = [name for name in (*IN_SDIST, *LABELS) if name not in names]
     assert not missing, f"{path.name} lacks {missing}"
     assert sum(name.endswith(".h5") for name in names) == 1, "the weights belong there once"
     built = [name for name in names if name.endswith((".so", ".pyc"))]
@@ -54,7 +55,8 @@ def check_wheel(path: Path) -> None:
     assert compiled == kernels, f"{path.name} has the kernels {compiled}, not {kernels}"
     sources = [name for name in names if name.endswith((".pyx", ".pxd", ".h", ".c"))]
     assert not sources, f"{path.name} contains sources of kernels: {sources}"
-    assert "decaf/py.typed" in names, f"{path.name} lacks decaf/py.typed"
+    missing = [name for name in ("decaf/py.typed", *LABELS) if name not in names]
+    assert not missing, f"{path.name} lacks {missing}"
 
 
 if __name__ == "__main__":

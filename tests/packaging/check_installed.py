@@ -50,6 +50,32 @@ def check_every_module_imports() -> None:
     assert not unasked, f"decaf imports {unasked}"
 
 
+def check_labels() -> None:
+    from decaf.labels import imagenet
+
+    assert imagenet()[0][281] == "tabby, tabby cat"
+
+
+def check_conversion() -> None:
+    import tempfile
+
+    import numpy as np
+
+    from decaf.architectures import decaf_mini
+
+    arrays = {
+        name: np.ones(shape, np.float32) for name, shape in decaf_mini(7).parameter_shapes.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "mini.npz"), Path(folder, "mini.h5")
+        np.savez(source, **arrays)
+        recipe = Path(folder, "recipe.json")
+        recipe.write_text("{}")
+        decaf = str(Path(sys.prefix, "bin", "decaf"))
+        run(decaf, "convert", str(source), str(target), "--preprocessing", str(recipe))
+        assert "class 6" in run(decaf, "info", str(target))
+
+
 def check_command_line() -> None:
     assert "cat" in run(str(Path(sys.prefix, "bin", "decaf")), "classify", CAT)
     assert "fc8" in run(sys.executable, "-m", "decaf", "info")

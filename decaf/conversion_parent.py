@@ -1,0 +1,187 @@
+"""Start the process that reads a foreign file, watch it, and understand how it ended.
+
+See :mod:`decaf.conversion_child` for what it does and how it answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import IO, Any
+
+from decaf import errors
+from decaf.errors import DecafError, WeightsError
+
+MEGABYTE = 2**20
+# Private memory that a reader may take: that for a file, and so much for each of its bytes.
+# The file itself is mapped and does not count.
+MEMORY, MEMORY_A_BYTE = 64 * MEGABYTE, 2
+# The result: AlexNet in 8.9 MB of deep compression becomes 244 MB, which also takes memory.
+PACKED = "deep-compression"
+OUTPUT, OUTPUT_A_BYTE = 64 * MEGABYTE, 32
+# Time, of the clock and of the processor: a slow disk reads 10 MB a second.
+SECONDS, BYTES_A_SECOND = 60, 10_000_000
+
+LONGEST_ANSWER = MEGABYTE
+SHOWN = 300  # characters of what a dying process said
+# Python finds what its parent finds, and looks neither at the environment nor at the folder.
+PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from decaf.conversion_child import main; main()"
+)
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def run_child(
+    request: dict[str, Any], size: int, progress: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    """Let a child process convert a file, and return its result.
+
+    Parameters
+    ----------
+    request : dict
+        What :mod:`decaf.conversion_child` wants to know, but for the limits.
+    size : int
+        Bytes of all that it reads; the limits grow with it.
+    progress : callable, optional
+        Called with bytes done and bytes in all; an exception of its own ends the child.
+
+    Raises
+    ------
+    DecafError
+        What the child raised; a WeightsError too if it died, took too long, or needed too much
+        memory.
+    """
+    source = request["source"]
+    seconds = SECONDS + size // BYTES_A_SECOND
+    output = OUTPUT + OUTPUT_A_BYTE * size
+    memory = MEMORY + MEMORY_A_BYTE * size
+    if request["format"] == PACKED or (not request["format"] and source.endswith(".net")):
+        memory += output
+    limits = {"memory": memory, "output": output, "seconds": seconds}
+    if not sys.executable:
+        raise WeightsError(
+            f"{source}: must be converted by a process of its own; this Python, which runs inside "
+            "another program, does not say how to start one (sys.executable)"
+        )
+    too_late = threading.Event()
+    with tempfile.TemporaryFile() as noise:
+        child = _start(source, noise)
+
+        def stop() -> None:
+            too_late.set()
+            child.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            last = _talk(child, {**request, "limits": limits}, progress)
+            if "result" in last:
+                status = 0
+            else:
+                status = child.wait()
+        finally:  # also after Ctrl-C
+            timer.cancel()
+            _end(child)
+        if "result" in last and isinstance(last["result"], dict):
+            return last["result"]
+        _raise(source, last)
+        if too_late.is_set() or -status == getattr(signal, "SIGXCPU", None):
+            raise WeightsError(f"{source}: could not be converted: it took over {seconds:,} s")
+        said = _last_line(noise)
+        raise WeightsError(
+            f"{source}: could not be converted: the child process {_death(status)}"
+            f"{f'; it said: {said}' if said else ''}"
+        )
+
+
+def _start(source: str, noise: IO[bytes]) -> subprocess.Popen[bytes]:
+    path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-c", PROGRAM, json.dumps(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=noise,
+            env={**os.environ, **dict.fromkeys(ONE_THREAD, "1")},
+        )
+    except OSError as error:
+        raise WeightsError(
+            f"{source}: must be converted by a process of its own; {sys.executable} could not be "
+            f"started: {error}"
+        ) from error
+
+
+def _talk(
+    child: subprocess.Popen[bytes],
+    request: dict[str, Any],
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    """Ask, pass on how far it is, and return the last that it says; empty if it says nothing."""
+    stdin, stdout = child.stdin, child.stdout
+    if stdin is None or stdout is None:
+        return {}
+    with suppress(BrokenPipeError):  # it has died already
+        stdin.write(json.dumps(request).encode() + b"\n")
+        stdin.flush()
+    while line := stdout.readline(LONGEST_ANSWER):
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            return {}
+        if not isinstance(answer, dict):
+            return {}
+        if not answer.keys() >= {"done", "of"}:
+            return answer
+        if progress:
+            progress(int(answer["done"]), int(answer["of"]))
+    return {}
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Leave no process behind."""
+    child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe:
+            with suppress(OSError):
+                pipe.close()
+
+
+def _raise(source: str, last: dict[str, Any]) -> None:
+    """Raise what the child said went wrong, if it did say so."""
+    if "memory" in last:
+        raise WeightsError(
+            f"{source}: could not be converted: it needs more memory than the "
+            f"{last['memory'] / MEGABYTE:,.0f} MiB that a file of this size may take"
+        )
+    if "error" in last:
+        kind = getattr(errors, str(last["error"]), None)
+        message = str(last.get("message"))
+        if isinstance(kind, type) and issubclass(kind, DecafError):
+            raise kind(message)
+        raise WeightsError(f"{source}: could not be converted: {message}")
+
+
+def _death(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    with suppress(ValueError):
+        return f"died of signal {-status} ({signal.Signals(-status).name})"
+    return f"died of signal {-status}"
+
+
+def _last_line(noise: IO[bytes]) -> str:
+    """What the process said last, on one line of reasonable length."""
+    size = noise.seek(0, os.SEEK_END)
+    noise.seek(max(0, size - 4096))
+    lines = noise.read().decode("utf-8", "replace").strip().splitlines() or [""]
+    return "".join(c if c.isprintable() else "?" for c in lines[-1].strip())[:SHOWN]
