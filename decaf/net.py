@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decaf import threads as _threads
+from decaf import zoo
 from decaf.errors import ArchitectureError, ImageError, ShapeError, WeightsError
 from decaf.image import MAX_PIXELS, Photo, Preprocessing, load_image, prepare
 from decaf.names import layer_name
@@ -61,12 +62,15 @@ class DecafNet:
     One ``DecafNet`` may be used from several Python threads at once, and in forked children
     (with the backends ``"numpy"`` and ``"blas"`` not while another thread computes: BLAS does not
     survive that).
-    Pickled or copied, it keeps the path of its weights and reads the file again.
+    Pickled or copied, it keeps the path of its weights, or their name in the zoo, and reads
+    the file again.
 
     Parameters
     ----------
-    weights : path, optional
-        A weights file (``decaf.weights``).  By default the network inside the package.
+    weights : str or path, optional
+        A weights file (``decaf.weights``), or the name of a network in the zoo, such as
+        ``"alexnet"``, which is downloaded if it is not here (``decaf.zoo``).  By default the
+        network inside the package.
     threads : int, optional
         Number of threads; by default as many as this process may use cores.
     backend : str
@@ -101,7 +105,7 @@ class DecafNet:
     Raises
     ------
     WeightsError
-        If the file cannot be used.
+        If the file cannot be used, or not be fetched.
     ArchitectureError
         If the backend is not built or has no such precision, or a weight is too large for it.
     """
@@ -119,7 +123,9 @@ class DecafNet:
             raise WeightsError(f"weights must be a path or None; got {type(weights).__name__}")
         _at_least_one("max_pixels", max_pixels)
         self._asked = {
-            "weights": None if weights is None else os.path.abspath(weights),
+            "weights": (
+                weights if weights is None or zoo.is_name(weights) else os.path.abspath(weights)
+            ),
             "threads": threads,
             "backend": backend,
             "precision": precision,
@@ -128,7 +134,8 @@ class DecafNet:
         self.max_pixels: int = max_pixels
         self.threads: int = _threads.resolve(threads)
         loaded = load_weights(
-            default_weights() if weights is None else weights, widen=precision == "float32"
+            default_weights() if weights is None else zoo.resolve(weights),
+            widen=precision == "float32",
         )
         self.weights_path: str = os.fspath(loaded.path)
         self.architecture: Architecture = loaded.architecture

@@ -40,7 +40,11 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
     command.set_defaults(command=_classify)
     add = command.add_argument
     add("photos", nargs="+", metavar="PHOTO", help="an image file; - reads one from stdin")
-    add("--weights", metavar="W", help="weights file (default: the network inside the package)")
+    add(
+        "--weights",
+        metavar="W",
+        help="weights file, or name in the zoo (default: the network inside the package)",
+    )
     add("--top", type=positive, default=5, metavar="K", help="classes a photo (default: 5)")
     add(
         "--oversample",
