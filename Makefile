@@ -2,6 +2,7 @@
 #
 #   make demo     classify the photo of a cat with the network that ships inside the package
 #   make test     every test: normal build, checked kernels, no kernels, wheel
+#   make fuzz     damaged files for the readers, led by coverage; FORMAT=pth SECONDS=3600
 #   make bench    the measured tables of the README, into benchmarks/results
 #   make lint     ruff, cython-lint, mypy
 #   make build    compile the kernels in place (a second run compiles only what changed)
@@ -13,6 +14,8 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCHVISION ?= torchvision==0.28.0
+FORMAT ?= all
+SECONDS ?= 300
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
@@ -30,7 +33,7 @@ NUMPY_TESTS := tests/packaging/check_no_kernels.py $(wildcard \
 SOURCES = pyproject.toml setup.py MANIFEST.in README.md \
 	$(shell find decaf weights -type f ! -name '*.so' ! -name '*.pyc')
 
-.PHONY: demo test test-normal test-checked test-no-kernels test-wheel bench lint build clean
+.PHONY: demo test test-normal test-checked test-no-kernels test-wheel fuzz bench lint build clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := demo
 
@@ -41,7 +44,7 @@ demo: .venv/.extra-demo build
 test: test-normal test-checked test-no-kernels test-wheel
 
 # The whole suite on the normal build. Without torch for this Python its tests skip, and say so.
-test-normal: .venv/.extra-test .venv/.torch build
+test-normal: .venv/.extra-test .venv/.torch .venv/.opencv4 build
 	$(PYTEST) --kernels=all
 
 # The tests of the kernels once more, on a copy of the package whose kernels check every index.
@@ -63,6 +66,10 @@ test-wheel: .venv/.extra-test build/wheel/.installed
 	$(PY) tests/packaging/check_archives.py build/wheel/dist
 	cd / && $(CURDIR)/build/wheel/venv/bin/python $(CURDIR)/tests/packaging/check_installed.py \
 	    "$$($(CURDIR)/$(PY) -c '$(CHELSEA)')"
+
+# Longer than the tests do it; goes on from build/fuzz/corpus.
+fuzz: .venv/.extra-test .venv/.extra-fuzz build
+	$(PY) tests/fuzz/fuzz_atheris.py '$(FORMAT)' '$(SECONDS)'
 
 # Every benchmark checks its result before it takes the time, and writes JSON.
 bench: .venv/.extra-test .venv/.extra-bench .venv/.torch build
@@ -107,6 +114,11 @@ clean:
 	@if $(PY) -W ignore -c 'import torch' 2>/dev/null; \
 	    then $(PIP) install --no-deps '$(TORCHVISION)' && touch $@; \
 	    else echo 'warning: without torch the tests that need it are skipped' >&2; fi
+
+# OpenCV 4 had the last importer of Caffe's files. It lies apart: benchmarks measure OpenCV 5.
+.venv/.opencv4: .venv/.made
+	@$(PIP) install --no-deps --upgrade --target .venv/opencv4 'opencv-python-headless<5' && touch $@ || \
+	    echo 'warning: without OpenCV 4 the tests that compare with its importer are skipped' >&2
 
 build/wheel/.installed: .venv/.extra-test $(SOURCES)
 	rm -rf build/wheel/dist && mkdir -p build/wheel
