@@ -28,11 +28,14 @@ LONGEST_NUMBER = 64  # characters
 TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
     |(?P<word>[A-Za-z_][A-Za-z0-9_]*)
-    |(?P<number>-?(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?[fF]?)
-        (?![\w.]))
+    |(?P<number>-?[0-9.](?:[eE][-+]|[\w.])*)
     |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
     |(?P<mark>[{}<>\[\]:;,])""",
     re.VERBOSE | re.ASCII,
+)
+# The token above is whatever looks like a number: this pattern looks back too often to search with.
+NUMBER = re.compile(
+    r"-?(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?[fF]?)", re.ASCII
 )
 ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
 ESCAPED = {
@@ -147,6 +150,8 @@ class _Parser:
     def _number(self, token: _Token) -> int | float:
         if len(token.text) > LONGEST_NUMBER:
             self._refuse(f"a number must have at most {LONGEST_NUMBER} characters")
+        if not NUMBER.fullmatch(token.text):
+            self._refuse("expected a number")
         digits = token.text.lstrip("-")
         try:
             if digits[:2] in ("0x", "0X"):

@@ -60,12 +60,19 @@ def read(data: Buffer) -> Any:
     tensors = _tensors(members["tensors"], storages)
 
     def persistent(id: Any) -> Tensor | Storage:
-        found = tensors.get(id) or storages.get(id) if type(id) is int else None
+        key = _key(id)
+        found = tensors.get(key) or storages.get(key)
         if found is None:
             refuse("what lies outside the pickle", "a tensor or a storage", shown(id))
         return found
 
     return load(members["pickle"], persistent)
+
+
+def _key(id: Any) -> int:
+    """The key that an id stands for; torch wrote it as a string, and reads either."""
+    text = str(id) if type(id) in (int, str) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else -1
 
 
 def _members(data: Buffer) -> dict[str, Cursor]:

@@ -412,9 +412,18 @@ def test_real_files(torch: Any, shared_data: Path, name: str) -> None:
 # --- the first format -------------------------------------------------------------------------
 
 
-def old_tar(*, keys: tuple[int, int, int] = (11, 22, 33), numel: int = 6) -> bytes:
-    """A file as torch 0.1.6 wrote it: one storage, a view of it, two tensors, a Parameter."""
+def old_tar(
+    *, keys: tuple[int, int, int] = (11, 22, 33), numel: int = 6, texts: bool = False
+) -> bytes:
+    """A file as torch 0.1.6 wrote it: one storage, a view of it, two tensors.
+
+    torch writes the keys that stand for tensors as texts, and reads numbers as well.
+    """
     root, view, first = keys
+
+    def key_of(key: int) -> bytes:
+        return (text(str(key)) if texts else number(key)) + b"Q"
+
     kind = named("torch", "FloatStorage")
     values = np.arange(numel, dtype="<f4").tobytes()
 
@@ -431,26 +440,28 @@ def old_tar(*, keys: tuple[int, int, int] = (11, 22, 33), numel: int = 6) -> byt
         tensors += triple(key, number(of), named("torch", "FloatTensor"))
         tensors += struct.pack("<iI", len(size), 0) + struct.pack(f"<{len(size)}q", *size)
         tensors += struct.pack(f"<{len(size)}q", *stride) + struct.pack("<q", offset)
-    pairs = b"](" + b"](" + b"U\x01a" + number(first) + b"Qe"
-    pairs += b"](" + b"U\x01b" + number(first + 1) + b"Qe" + b"e"
+    pairs = b"](" + b"](" + b"U\x01a" + key_of(first) + b"e"
+    pairs += b"](" + b"U\x01b" + key_of(first + 1) + b"e" + b"e"
     state = PROTO + named("collections", "OrderedDict") + pairs + b"\x85R."
     info = pickle.dumps({"protocol_version": 1000}, 2)
     return tarred(sys_info=info, pickle=state, tensors=tensors, storages=storages)
 
 
-def test_tar() -> None:
-    got = tensors(old_tar())
+@pytest.mark.parametrize("texts", [False, True])
+def test_tar(texts: bool) -> None:
+    got = tensors(old_tar(texts=texts))
     np.testing.assert_array_equal(got["a"], np.arange(6, dtype=np.float32).reshape(2, 3))
     np.testing.assert_array_equal(got["b"], np.array([3, 4], np.float32))
 
 
-def test_tar_as_torch_reads_it(torch: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("texts", [False, True])
+def test_tar_as_torch_reads_it(torch: Any, tmp_path: Path, texts: bool) -> None:
     path = tmp_path / "old.pth"
-    path.write_bytes(old_tar())
+    path.write_bytes(old_tar(texts=texts))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         want = torch.load(path, weights_only=False)
-    same(tensors(old_tar()), dict(want))
+    same(tensors(old_tar(texts=texts)), dict(want))
 
 
 def test_wrong_tars() -> None:
