@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import convert_tables
 import peers_tables
 from peers_tables import NONE
 from peers_targets import MB, verdicts
@@ -422,6 +423,19 @@ def memory(report: Report) -> str:
     )
 
 
+# --- convert.json ---------------------------------------------------------------------------
+
+
+def conversions(report: Report) -> str:
+    """Torch's files, made into decaf's."""
+    return convert_tables.conversions(report["figures"]["conversions"])
+
+
+def loading(report: Report) -> str:
+    """What a file takes before and with its first answer."""
+    return convert_tables.loading(report["figures"]["loading"])
+
+
 PARTS: dict[str, dict[str, Callable[[Report], str]]] = {
     "peers": {
         "where": where,
@@ -451,6 +465,7 @@ PARTS: dict[str, dict[str, Callable[[Report], str]]] = {
     "parity": {"layers": layers, "compared": compared, "compact": compact},
     "startup": {"startup": startup},
     "memory": {"memory": memory},
+    "convert": {"conversions": conversions, "loading": loading},
 }
 
 

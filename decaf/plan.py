@@ -2,7 +2,8 @@
 
 This is the only place that knows about buffers, fusion, layout and threads.
 
-- A :class:`Network` holds the parameters, packed once for one backend.  Plans share it.
+- A :class:`Network` holds the parameters, packed once for one backend when the first plan asks
+  for them.  Plans share it.
 - A :class:`Plan` is for one batch size and one choice of layers.  When it is built it
   decides what has to be computed at all, which layers cost nothing (Dropout, Flatten),
   which ReLUs join the layer in front of them, in which order of its axes each value is needed,
@@ -86,31 +87,63 @@ class Network:
                 f"{' or '.join(self.engine.precisions)}, got {precision!r}"
             )
         _check(architecture, parameters, PRECISIONS if precision == "float16" else ("float32",))
+        layers = {layer.name: layer for layer in architecture.layers}
         self.bytes: dict[str, int] = {}  # of each parameter in its dtype
-        self.parameter_bytes = 0  # of all parameters as they are kept: filters packed
-        self.packed: dict[str, Any] = {}
-        for layer in architecture.layers:
-            if isinstance(layer, (Conv, Linear)):
-                weight, bias = (parameters[f"{layer.name}/{part}"] for part in ("weight", "bias"))
-                self.packed[layer.name] = self._pack(layer, weight, bias)
+        for name, shape in architecture.parameter_shapes.items():
+            layer, _, part = name.rpartition("/")
+            half = precision == "float16" and part == "weight" and isinstance(layers[layer], Linear)
+            self.bytes[name] = math.prod(shape) * (2 if half else 4)
+        self._packed = {
+            layer.name: self._pack(layer, parameters)
+            for layer in architecture.layers
+            if isinstance(layer, Linear)
+        }
+        self._filters: dict[str, NDArray[np.floating]] | None = {  # until they are packed
+            name: parameters[name]
+            for name in architecture.parameter_shapes
+            if isinstance(layers[name.rpartition("/")[0]], Conv)
+        }
 
-    def _pack(self, layer: Layer, weight: NDArray[np.floating], bias: NDArray[np.floating]) -> Any:
+    @property
+    def packed(self) -> Mapping[str, Any]:
+        """Weight and bias of each layer as the backend wants them; filters when first asked for.
+
+        Threads that meet here may each pack them; a lock might be found locked by a forked child.
+        """
+        filters = self._filters
+        if filters is not None:
+            self._packed = self._packed | {
+                layer.name: self._pack(layer, filters)
+                for layer in self.architecture.layers
+                if isinstance(layer, Conv)
+            }
+            self._filters = None  # after the line above: who finds none finds them packed
+        return self._packed
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of all parameters as they are kept: filters packed."""
+        return sum(
+            self.packed[layer.name].nbytes
+            if isinstance(layer, Conv)
+            else self.bytes[f"{layer.name}/weight"] + self.bytes[f"{layer.name}/bias"]
+            for layer in self.architecture.layers
+            if isinstance(layer, (Conv, Linear))
+        )
+
+    def _pack(self, layer: Layer, parameters: Mapping[str, NDArray[np.floating]]) -> Any:
         """Bring the parameters of a layer into the dtypes of `precision`, and pack them."""
+        weight, bias = (parameters[f"{layer.name}/{part}"] for part in ("weight", "bias"))
         kept: NDArray[Any]
         if isinstance(layer, Linear) and self.precision == "float16":
             kept = _rounded(f"{layer.name}/weight", weight)
         else:
             kept = np.ascontiguousarray(weight, np.float32)
         bias = np.array(bias, np.float32)  # small; a copy, so that no page of a file is held
-        self.bytes[f"{layer.name}/weight"] = kept.nbytes
-        self.bytes[f"{layer.name}/bias"] = bias.nbytes
         (shape,) = self.architecture.input_shapes(layer)
         packed = self.engine.pack(layer, shape, kept, bias)
         if isinstance(layer, Conv):
-            self.parameter_bytes += packed.nbytes
             release(weight)  # its filters are packed, and not read again
-        else:
-            self.parameter_bytes += kept.nbytes + bias.nbytes
         return packed
 
 

@@ -29,6 +29,7 @@ from decaf.specs import (
     Conv,
     Dropout,
     Flatten,
+    Layer,
     Linear,
     MaxPool,
     ReLU,
@@ -390,11 +391,32 @@ def test_timing_the_steps_computes_the_same(backend: str) -> None:
             np.testing.assert_array_equal(plan.outputs[name], want[name])
 
 
+def test_filters_are_packed_once_and_by_the_first_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[str] = []
+    network = Network(decaf_mini(), parameters(decaf_mini()))
+    pack = network.engine.pack
+
+    def counted(layer: Layer, *rest: Any) -> Any:
+        packed.append(layer.name)
+        return pack(layer, *rest)
+
+    monkeypatch.setattr(network.engine, "pack", counted)
+    assert packed == []
+    first, second = Plan(network, 1), Plan(network, 2)
+    assert packed == ["conv1", "conv2", "conv3", "conv4", "conv5"]
+    x = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    second.input[:], first.input[:] = x, x[:1]
+    first.run()
+    second.run()
+    np.testing.assert_array_equal(first.outputs["prob"][0], second.outputs["prob"][0])
+
+
 @cython
 def test_what_a_plan_says_of_its_memory_is_all_of_it() -> None:
     architecture = decaf_mini()
     network = Network(architecture, parameters(architecture), "cython")
     names = [layer.name for layer in architecture.layers]
+    assert network.packed  # which the first plan would do
     gc.collect()
     tracemalloc.start()
     plan = Plan(network, 16, names, threads=2)
