@@ -6,7 +6,7 @@
 Google's atheris instruments decaf's bytecode and keeps every case that reaches something new, in
 ``build/fuzz/corpus/FORMAT``; the next run goes on from there.  What goes wrong stops the run, and
 lies in ``build/fuzz/FORMAT``; ``python tests/fuzz/run.py FORMAT --file PATH`` repeats it.  Half of
-the mutants are the fuzzer's own, half come from ``mutate.py``, which knows the formats' words.
+the mutants are the fuzzer's own, half come from ``mutate/``, which knows the formats' words.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     python tests/fuzz/run.py pth --seed 3 --case 1234     # one case again, with its traceback
     python tests/fuzz/run.py pth --file build/fuzz/pth/x  # one file
 
-For each format the hostile files of ``seeds.py`` come first, then every truncation, then mutants
+For each format the hostile files of ``seeds/`` come first, then every truncation, then mutants
 until there are enough or time is up.  All of it happens in a child process, because a fault in a C
 library ends the process that meets it; this one watches, notes which case it was, and starts
 another child behind it.  In the child a case fails if the reader

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fuzz import mutate, seeds
+from fuzz import seeds
 from fuzz.mutate import Seed
+from fuzz.seeds.network import ARCHITECTURE
 
 from decaf.errors import DecafError, WeightsError
 from decaf.weights import Weights, _parse
@@ -74,18 +75,18 @@ def either(*readers: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 HDF5 = (
-    *(b"\x89HDF\r\n\x1a\n", b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"OCHK"),
-    *(b"parameters", b"data", b"conv1", b"weight", b"\0" * 8, b"\xff" * 8),
-)
+    b"\x89HDF\r\n\x1a\n", b"TREE", b"SNOD", b"HEAP", b"GCOL", b"OHDR", b"OCHK", b"parameters",
+    b"data", b"conv1", b"weight", b"\0" * 8, b"\xff" * 8,
+)  # fmt: skip
 
 
 def weights() -> Target:
     return Target(
         "weights",
         lambda data: _parse(data, Path("fuzzed.h5"), widen=True),
-        seeds.weights(),
+        seeds.weights.valid(),
         HDF5,
-        seeds.hostile_hdf5(),
+        seeds.hdf5.hostile(),
         refusals=60,
     )
 
@@ -95,10 +96,10 @@ def caffe_h5() -> Target:
 
     return Target(
         "caffe_h5",
-        lambda data: caffe_h5.read(data, seeds.TEXT),
-        seeds.caffe_h5(),
+        lambda data: caffe_h5.read(data, seeds.prototxt.TEXT),
+        seeds.caffe_h5.valid(),
         HDF5,
-        seeds.hostile_hdf5(),
+        seeds.hdf5.hostile(),
         refusals=30,
     )
 
@@ -107,7 +108,7 @@ def npz() -> Target:
     from decaf.formats import npz
 
     words = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", *NPY)
-    return Target("npz", npz.tensors, seeds.npz(), words, seeds.hostile_npz(), refusals=20)
+    return Target("npz", npz.tensors, seeds.npz.valid(), words, seeds.npz.hostile(), refusals=20)
 
 
 NPY = (b"\x93NUMPY", b"descr", b"fortran_order", b"shape", b"'<f4'", b"'|O'", b"True", b"False")
@@ -120,23 +121,25 @@ def safetensors() -> Target:
         return safetensors.tensors(data), safetensors.metadata(data)
 
     words = (b"dtype", b"shape", b"data_offsets", b"__metadata__", b"F32", b"BF16", b"I64", b"F8")
-    return Target("safetensors", read, seeds.safetensors(), words, seeds.hostile_safetensors())
+    return Target(
+        "safetensors", read, seeds.safetensors.valid(), words, seeds.safetensors.hostile()
+    )
 
 
 def caffemodel() -> Target:
     from decaf.formats import caffe
 
-    read = either(lambda data: caffe.read(data, seeds.TEXT), caffe.read)
+    read = either(lambda data: caffe.read(data, seeds.prototxt.TEXT), caffe.read)
     words = (b"Convolution", b"InnerProduct", b"Split", b"Concat", b"Python", b"conv1", b"data")
     return Target(
-        "caffemodel", read, seeds.caffemodel(), words, seeds.hostile_caffemodel(), refusals=15
+        "caffemodel", read, seeds.caffemodel.valid(), words, seeds.caffemodel.hostile(), refusals=15
     )
 
 
 def prototxt() -> Target:
     from decaf.formats import caffe, caffe_topology, prototxt
 
-    model = seeds.caffemodel()[0].whole()
+    model = seeds.caffemodel.valid()[0].whole()
 
     def read(data: bytes) -> Any:
         found = caffe_topology.topology(prototxt.parse(data))
@@ -147,27 +150,13 @@ def prototxt() -> Target:
             return None  # another network than the model's
 
     words = (
-        *(b"layer {", b"layers {", b"include { phase: TEST }", b'bottom: "data"', b'top: "data"'),
-        *(
-            b"num_output: ",
-            b"kernel_size: ",
-            b"global_pooling: true",
-            b"axis: ",
-            b"dim: 1",
-            b"Split",
-        ),
-        *(
-            b"Concat",
-            b"CONCAT",
-            b"INNER_PRODUCT",
-            b"shape {",
-            b"input_shape { dim: 1 }",
-            b"{",
-            b"<",
-        ),
+        b"layer {", b"layers {", b"include { phase: TEST }", b'bottom: "data"', b'top: "data"',
+        b"num_output: ", b"kernel_size: ", b"global_pooling: true", b"axis: ", b"dim: 1", b"Split",
+        b"Concat", b"CONCAT", b"INNER_PRODUCT", b"shape {", b"input_shape { dim: 1 }", b"{", b"<",
+    )  # fmt: skip
+    return Target(
+        "prototxt", read, seeds.prototxt.valid(), words, seeds.prototxt.hostile(), refusals=30
     )
-    made = [mutate.Tokens(text) for text in (seeds.TEXT, seeds.TEXT_TRAINED)]
-    return Target("prototxt", read, made, words, seeds.hostile_prototxt(), refusals=30)
 
 
 def deep_compression() -> Target:
@@ -175,8 +164,8 @@ def deep_compression() -> Target:
 
     return Target(
         "deep_compression",
-        lambda data: deep_compression.read(data, seeds.TEXT),
-        seeds.deep_compression(),
+        lambda data: deep_compression.read(data, seeds.prototxt.TEXT),
+        seeds.deep_compression.valid(),
         refusals=5,
     )
 
@@ -184,7 +173,7 @@ def deep_compression() -> Target:
 def means() -> Target:
     from decaf.formats import means
 
-    return Target("means", means.read, seeds.means(), NPY)
+    return Target("means", means.read, seeds.means.valid(), NPY)
 
 
 def pth() -> Target:
@@ -193,21 +182,15 @@ def pth() -> Target:
     def read(data: bytes) -> Any:
         tensors = pth.tensors(data)
         try:
-            return tensors, state_dict.recognise(tensors, seeds.ARCHITECTURE)
+            return tensors, state_dict.recognise(tensors, ARCHITECTURE)
         except WeightsError:
             return tensors
 
-    made = [*seeds.pth_zip(), *seeds.pth_legacy(), *seeds.pth_tar()]
     words = (
-        *(b"PK\1\2", b"PK\3\4", b"PK\5\6", b"ustar", b"storage", b"ctorch\nFloatStorage\n", b"cpu"),
-        *(
-            b"ccollections\nOrderedDict\n)R",
-            b"ctorch._utils\n_rebuild_tensor_v2\n",
-            b"\x80\2",
-            b"Q",
-        ),
-    )
-    return Target("pth", read, made, words, seeds.hostile_pth(), refusals=50)
+        b"PK\1\2", b"PK\3\4", b"PK\5\6", b"ustar", b"storage", b"ctorch\nFloatStorage\n", b"cpu",
+        b"ccollections\nOrderedDict\n)R", b"ctorch._utils\n_rebuild_tensor_v2\n", b"\x80\2", b"Q",
+    )  # fmt: skip
+    return Target("pth", read, seeds.pth.valid(), words, seeds.pth.hostile(), refusals=50)
 
 
 def state_dict() -> Target:
@@ -226,24 +209,16 @@ def state_dict() -> Target:
         return {"fits": found.parameters.keys() == found.architecture.parameter_shapes.keys()}
 
     words = (b"module.", b"features.0.weight", b"conv1.weight", b"fire2/expand1x1/weight", b"bias")
-    return Target("state_dict", read, seeds.state_dict(), words, refusals=3, accepted=2)
+    return Target("state_dict", read, seeds.state_dict.valid(), words, refusals=3, accepted=2)
 
 
 def onnx() -> Target:
     from decaf.formats import onnx
 
     words = (
-        b"Conv",
-        b"Gemm",
-        b"MatMul",
-        b"Reshape",
-        b"Concat",
-        b"Constant",
-        b"If",
-        b"pads",
-        b"group",
-    )
-    return Target("onnx", onnx.read, seeds.onnx(), words, seeds.hostile_onnx(), refusals=40)
+        b"Conv", b"Gemm", b"MatMul", b"Reshape", b"Concat", b"Constant", b"If", b"pads", b"group",
+    )  # fmt: skip
+    return Target("onnx", onnx.read, seeds.onnx.valid(), words, seeds.onnx.hostile(), refusals=40)
 
 
 def detect() -> Target:
