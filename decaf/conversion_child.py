@@ -79,13 +79,7 @@ def _convert(request: dict[str, Any], answer: Answer) -> str:
     model, notes = found.model, found.notes
     architecture = with_probabilities(model.architecture)
     try:
-        recipe = choose_recipe(
-            architecture.input_shape,
-            found.format,
-            model.preprocessing,
-            request["preprocessing"],
-            mean,
-        )
+        recipe = choose_recipe(model, found.format, request["preprocessing"], mean)
         labels, ids = notes.labels, notes.label_ids
         classes = model.architecture.classes
         if request["labels"] is not None or labels is None or len(labels) != classes:

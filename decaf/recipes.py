@@ -2,9 +2,9 @@
 
 Few files say how photos must be prepared, so this follows the habits of the programs: Caffe
 squashes and subtracts a mean from BGR values up to 255; torchvision keeps the proportions and
-scales to unit variance.  Where neither habit fits there is no guess but an error that says what
-to give: a network with the wrong preprocessing answers, and is wrong.  (A SqueezeNet of torch is
-such a case: Caffe's and torchvision's own are passed around under the same names.)
+scales to unit variance.  Where no habit fits there is no guess but an error that says what to
+give: a network with the wrong preprocessing answers, and is wrong.  Two cases in point: Caffe's
+networks for CIFAR-10 take RGB; and Caffe's SqueezeNet is passed around under torchvision's names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import ImageError, WeightsError
+from decaf.formats.model import Model, Transform
 from decaf.json_file import read_json
 from decaf.labels import Labels, imagenet, read_labels
 from decaf.mean_image import MeanImage
@@ -24,57 +25,61 @@ from decaf.preprocessing import CAFFE_IMAGENET, TORCHVISION_IMAGENET, Preprocess
 from decaf.specs import Architecture, Softmax
 
 CAFFE_LIKE = ("caffe", "caffe-h5", "deep-compression")
-IMAGENET_SIZES = (224, 227)  # of photos that were resized to 256
+CAFFES_OWN = ("bvlc_alexnet", "caffenet")  # known by their layers, whatever program wrote them
+IMAGENET_SIZES = (224, 227)  # cut out of photos that were resized to 256
 IMAGENET_CLASSES = 1000
+IMAGENET_MEAN = "imagenet_mean"  # in the name of Caffe's mean image for ImageNet
+IMAGENET_COLOUR = tuple(CAFFE_IMAGENET.to_dict()["mean"])  # the mean over its pixels
 MEAN = "the mean that is given"
 
 Shape = tuple[int, int, int]
 PathLike = str | os.PathLike[str]
+Array = NDArray[np.floating]
 
 
 def choose_recipe(
-    shape: Shape,
+    model: Model,
     format: str,
-    found: Preprocessing | None = None,
     asked: PathLike | dict[str, Any] | None = None,
-    mean: NDArray[np.floating] | None = None,
+    mean: Array | None = None,
 ) -> Preprocessing:
     """Return the recipe for a network.
 
     Parameters
     ----------
-    shape : tuple
-        C,H,W of its input.
+    model : Model
+        The network, and what its file says.
     format : str
         Where it comes from, one of :data:`decaf.formats.detect.FORMATS`.
-    found : Preprocessing, optional
-        What the file itself says.
     asked : path or dict, optional
-        What the user says, which wins: ``"torchvision"``, ``"caffe"``, or the fields of
+        What the user says, which wins: ``"torchvision"``, ``"caffe"``, or fields of
         :class:`~decaf.preprocessing.Preprocessing`, in a JSON file or as they are.  What is
-        left out has its default; ``crop`` is then the input of the network, and ``resize`` what
-        ``crop`` is.
+        left out is as it would be without them or, where nothing is known, has its default;
+        ``crop`` is then the input of the network, and ``resize`` what ``crop`` is.
     mean : ndarray, optional
-        C,h,w, or C,1,1 for a colour; takes the place of the mean of the recipe.
+        C,h,w, or C,1,1 for a colour, in the units of pixels, 0 to 255, and the order of the
+        network's channels; takes the place of the mean of the recipe.
 
     Raises
     ------
     WeightsError
-        If nothing is known, or it does not fit the network.
+        If something is not known, or it does not fit the network.
     """
+    shape = model.architecture.input_shape
     try:
+        recipe, unknown = _usual(model, format, mean)
         if asked == "torchvision":
-            recipe = _torchvision(shape)
+            recipe, unknown = _torchvision(shape), set()
         elif asked == "caffe":
-            recipe = _caffe(shape, mean)
-        elif isinstance(asked, dict):
-            recipe = _from_fields(asked, shape, mean)
+            recipe, unknown = _caffe(shape, model.transform, mean)
+            unknown &= {"mean"} if _mean_file(model.transform) else set()
         elif asked is not None:
-            recipe = _from_json(asked, shape, mean)
-        elif found is not None:
-            recipe = found
-        else:
-            recipe = _by_habit(shape, format, mean)
+            recipe, said = _asked(recipe, asked, shape, mean)
+            unknown -= said
+        if mean is not None:
+            unknown.discard("mean")
+        if recipe is None or unknown:
+            raise WeightsError(_question(model, unknown))
         if recipe.input_shape != shape:
             raise WeightsError(
                 f"preprocessing must give what the network takes; expected {shape}, "
@@ -83,6 +88,151 @@ def choose_recipe(
         return recipe if mean is None else dataclasses.replace(recipe, mean=_mean(recipe, mean))
     except ImageError as error:
         raise WeightsError(str(error)) from error
+
+
+def _usual(model: Model, format: str, mean: Array | None) -> tuple[Preprocessing | None, set[str]]:
+    """The recipe that the file and the habits of its program say, and what neither says."""
+    name, shape = model.architecture.name, model.architecture.input_shape
+    if model.preprocessing is not None:
+        return model.preprocessing, set()
+    if format in CAFFE_LIKE:
+        return _caffe(shape, model.transform, mean)
+    if _of_imagenet(shape) and name in CAFFES_OWN:
+        return _caffe(shape, None, mean)
+    if name == "alexnet" and shape == TORCHVISION_IMAGENET.input_shape:
+        return TORCHVISION_IMAGENET, set()
+    return None, set()
+
+
+def _caffe(
+    shape: Shape, transform: Transform | None, mean: Array | None
+) -> tuple[Preprocessing, set[str]]:
+    """Squash, to the size of the mean image if that is larger than the input; BGR, or grey."""
+    c, h, w = shape
+    resize = (256, 256) if _of_imagenet(shape) else (h, w)
+    if mean is not None and mean.shape[1] >= h and mean.shape[2] >= w:
+        resize = (mean.shape[1], mean.shape[2])
+    colour = c == 3
+    said = transform is not None and transform != Transform(crop_size=transform.crop_size)
+    scale, means = (transform.scale, transform.mean_value) if transform else (1.0, ())
+    if scale <= 0 or len(means) not in (0, 1, c):
+        raise WeightsError(
+            f"transform_param must have a scale above 0, and 1 or {c} mean_value; "
+            f"got {scale!r} and {len(means)}"
+        )
+    unknown = {"channels"} if colour and not _of_imagenet(shape) else set()
+    if _mean_file(transform) or not (said or _of_imagenet(shape)):
+        unknown.add("mean")
+    subtracts = not said or (transform is not None and transform.mean_file)
+    if colour and not means and subtracts:
+        means = IMAGENET_COLOUR
+    recipe = Preprocessing(
+        resize,
+        (h, w),
+        channels="BGR" if colour else "L",
+        divide=1 / scale,
+        mean=tuple(m * scale for m in means) or (0.0,),
+    )
+    return recipe, unknown
+
+
+def _torchvision(shape: Shape) -> Preprocessing:
+    c, h, w = shape
+    if c != 3:
+        raise WeightsError(f"torchvision's preprocessing must be for colour; got {shape}")
+    resize = 256 if _of_imagenet(shape) else round(max(h, w) * 256 / 224)
+    return dataclasses.replace(TORCHVISION_IMAGENET, resize=resize, crop=(h, w))
+
+
+def _of_imagenet(shape: Shape) -> bool:
+    """Whether photos of this size are cut out of 256, as those of ImageNet's networks."""
+    return shape[0] == 3 and shape[1] == shape[2] and shape[1] in IMAGENET_SIZES
+
+
+def _mean_file(transform: Transform | None) -> str:
+    """The mean image that a network of Caffe was trained with, if that is not ImageNet's."""
+    file = transform.mean_file if transform else ""
+    return "" if IMAGENET_MEAN in file else file
+
+
+def _question(model: Model, unknown: set[str]) -> str:
+    """What to say where something is not known."""
+    shape = model.architecture.input_shape
+    wanted = []
+    if "channels" in unknown:
+        wanted.append("whether its channels are RGB or BGR")
+    if "mean" in unknown:
+        file = _mean_file(model.transform)
+        wanted.append(
+            f"the mean image that it was trained with, {file!r:.100}" if file else "a mean"
+        )
+    what = " and ".join(wanted) or f"how photos become an input of {shape}"
+    return (
+        f"the preprocessing must be known; nothing says {what}: give --preprocessing (torchvision, "
+        "caffe, or a JSON file) and, if a mean is subtracted, --mean"
+    )
+
+
+def _asked(
+    base: Preprocessing | None, asked: PathLike | dict[str, Any], shape: Shape, mean: Array | None
+) -> tuple[Preprocessing, set[str]]:
+    """Change what a JSON file says, or a dictionary; return also what it says."""
+    if isinstance(asked, dict):
+        return _changed(base, asked, shape, mean), set(asked)
+    try:
+        fields = read_json(asked, "a preprocessing recipe")
+        return _changed(base, fields, shape, mean), set(fields)
+    except (ImageError, WeightsError) as error:
+        raise WeightsError(f"{asked}: {str(error).removeprefix(f'{asked}: ')}") from error
+
+
+def _changed(
+    base: Preprocessing | None, fields: dict[str, Any], shape: Shape, mean: Array | None
+) -> Preprocessing:
+    known = {field.name: field.default for field in dataclasses.fields(Preprocessing)}
+    strange = ", ".join(sorted(fields.keys() - known.keys()))
+    if strange:
+        raise WeightsError(
+            f"preprocessing must have no fields but {', '.join(known)}; got {strange[:100]}"
+        )
+    if base is None:
+        usual: dict[str, Any] = {
+            "crop": list(shape[1:]),
+            "channels": "RGB" if shape[0] > 1 else "L",
+        }
+        usual["resize"] = fields.get("crop", usual["crop"])
+    else:
+        usual = base.to_dict()
+        if fields.get("channels") in ("RGB", "BGR") and fields["channels"] != base.channels:
+            for name in ("mean", "std"):  # the same colour in the other order
+                usual[name] = usual[name][::-1]
+    # The mean that is given replaces any, also one that is only identified by its hash.
+    given = fields if mean is None else {**fields, "mean": (0.0,)}
+    return Preprocessing.from_dict({**known, **usual, **given})
+
+
+def _mean(recipe: Preprocessing, mean: Array) -> tuple[float, ...] | MeanImage:
+    """A colour for one pixel; else an image of a size that the recipe can subtract.
+
+    Caffe subtracts it before it scales, decaf after it divides.
+    """
+    if mean.shape[0] != len(recipe.channels):
+        raise WeightsError(
+            f"{MEAN} must have the channels of the network; expected {len(recipe.channels)}, "
+            f"got {mean.shape[0]}"
+        )
+    if mean.shape[1:] == (1, 1) and recipe.crop != (1, 1):
+        return tuple(float(value) / recipe.divide for value in mean[:, 0, 0])
+    sizes = [recipe.crop]
+    if isinstance(recipe.resize, tuple) and recipe.resize != recipe.crop:
+        sizes.append(recipe.resize)
+    if mean.shape[1:] not in sizes:
+        expected = " or ".join(f"{h}x{w}" for h, w in sizes)
+        raise WeightsError(
+            f"{MEAN} must be of the size of the input, or of what photos are squashed to; "
+            f"expected {expected}, got {mean.shape[1]}x{mean.shape[2]}"
+        )
+    return MeanImage(mean.astype(np.float64) / recipe.divide)
 
 
 def choose_labels(classes: int, asked: PathLike | None = None) -> Labels:
@@ -125,81 +275,3 @@ def with_probabilities(architecture: Architecture) -> Architecture:
         return architecture
     layers = (*architecture.layers, Softmax("prob"))
     return Architecture(architecture.name, architecture.input_shape, layers)
-
-
-def _by_habit(shape: Shape, format: str, mean: NDArray[np.floating] | None) -> Preprocessing:
-    of_imagenet = shape in [(3, size, size) for size in IMAGENET_SIZES]
-    if format in CAFFE_LIKE and (of_imagenet or mean is not None):
-        return _caffe(shape, mean)
-    if shape == TORCHVISION_IMAGENET.input_shape and format not in CAFFE_LIKE:
-        return _torchvision(shape)
-    raise WeightsError(
-        f"the preprocessing must be known; nothing says how photos become an input of {shape}: "
-        "give --preprocessing (torchvision, caffe, or a JSON file) and, if one is subtracted, "
-        "--mean"
-    )
-
-
-def _torchvision(shape: Shape) -> Preprocessing:
-    c, h, w = shape
-    if c != 3:
-        raise WeightsError(f"torchvision's preprocessing must be for colour; got {shape}")
-    of_imagenet = h == w and h in IMAGENET_SIZES
-    resize = 256 if of_imagenet else round(max(h, w) * 256 / 224)
-    return dataclasses.replace(TORCHVISION_IMAGENET, resize=resize, crop=(h, w))
-
-
-def _caffe(shape: Shape, mean: NDArray[np.floating] | None) -> Preprocessing:
-    """Squash, to the size of the mean image if that is larger than the input."""
-    c, h, w = shape
-    resize = (256, 256) if h == w and h in IMAGENET_SIZES else (h, w)
-    if mean is not None and mean.shape[1] >= h and mean.shape[2] >= w:
-        resize = (mean.shape[1], mean.shape[2])
-    if c == 3:
-        return dataclasses.replace(CAFFE_IMAGENET, resize=resize, crop=(h, w))
-    return Preprocessing(resize, (h, w), channels="L", divide=1.0)
-
-
-def _from_json(path: PathLike, shape: Shape, mean: NDArray[np.floating] | None) -> Preprocessing:
-    try:
-        return _from_fields(read_json(path, "a preprocessing recipe"), shape, mean)
-    except (ImageError, WeightsError) as error:
-        raise WeightsError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-
-
-def _from_fields(
-    values: dict[str, Any], shape: Shape, mean: NDArray[np.floating] | None
-) -> Preprocessing:
-    known = {field.name: field.default for field in dataclasses.fields(Preprocessing)}
-    strange = ", ".join(sorted(values.keys() - known.keys()))
-    if strange:
-        raise WeightsError(
-            f"preprocessing must have no fields but {', '.join(known)}; got {strange[:100]}"
-        )
-    usual: dict[str, Any] = {"crop": list(shape[1:])}
-    usual["resize"] = values.get("crop", usual["crop"])
-    if shape[0] == 1:
-        usual["channels"] = "L"
-    given = values if mean is None else {**values, "mean": (0.0,)}  # which `mean` replaces
-    return Preprocessing.from_dict({**known, **usual, **given})
-
-
-def _mean(recipe: Preprocessing, mean: NDArray[np.floating]) -> tuple[float, ...] | MeanImage:
-    """A colour for one pixel; else an image of a size that the recipe can subtract."""
-    if mean.shape[0] != len(recipe.channels):
-        raise WeightsError(
-            f"{MEAN} must have the channels of the network; expected {len(recipe.channels)}, "
-            f"got {mean.shape[0]}"
-        )
-    if mean.shape[1:] == (1, 1) and recipe.crop != (1, 1):
-        return tuple(float(value) for value in mean[:, 0, 0])
-    sizes = [recipe.crop]
-    if isinstance(recipe.resize, tuple) and recipe.resize != recipe.crop:
-        sizes.append(recipe.resize)
-    if mean.shape[1:] not in sizes:
-        expected = " or ".join(f"{h}x{w}" for h, w in sizes)
-        raise WeightsError(
-            f"{MEAN} must be of the size of the input, or of what photos are squashed to; "
-            f"expected {expected}, got {mean.shape[1]}x{mean.shape[2]}"
-        )
-    return MeanImage(mean.astype(np.float32))

@@ -57,7 +57,7 @@ def test_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert main((*ARGUMENTS, *more, "--architecture", "decaf_mini")) == 0
     weights = load_weights("mini.h5", widen=False)
     assert weights.labels == tuple("abcdefg")
-    assert weights.preprocessing.mean == (0.5, 0.5, 0.5)
+    assert weights.preprocessing.mean == (0.5 / 255,) * 3  # given in the units of pixels
     assert {array.dtype for array in weights.parameters.values()} == {np.dtype("float16")}
     assert set(weights.provenance["options"]) == {
         "preprocessing", "labels", "dtype", "mean", "format", "architecture",

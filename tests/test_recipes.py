@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from decaf.errors import WeightsError
+from decaf.formats.model import Model, Transform
 from decaf.labels import imagenet
 from decaf.mean_image import MeanImage
 from decaf.preprocessing import CAFFE_IMAGENET, TORCHVISION_IMAGENET, Preprocessing
@@ -30,6 +31,10 @@ CAFFE = ("caffe", "caffe-h5", "deep-compression")
 OTHERS = ("torch", "onnx", "safetensors", "npz")
 
 
+def model(shape: tuple[int, int, int], name: str = "some", **said: Any) -> Model:
+    return Model(Architecture(name, shape, (Conv("conv1", 4, 3),)), {}, **said)
+
+
 def image(*shape: int) -> np.ndarray:
     return np.linspace(100, 130, int(np.prod(shape)), dtype=np.float32).reshape(shape)
 
@@ -43,43 +48,101 @@ def changed(recipe: Preprocessing, **fields: Any) -> Preprocessing:
 
 @pytest.mark.parametrize("format", CAFFE)
 def test_caffe(format: str) -> None:
-    assert choose_recipe(CAFFENET, format) == CAFFE_IMAGENET
-    assert choose_recipe(ALEXNET, format) == changed(CAFFE_IMAGENET, crop=(224, 224))
-
-
-@pytest.mark.parametrize("format", CAFFE)
-def test_caffe_with_a_mean(format: str) -> None:
-    mean = image(3, 32, 32)
-    assert choose_recipe(CIFAR, format, mean=mean) == changed(
-        CAFFE_IMAGENET, resize=(32, 32), crop=(32, 32), mean=MeanImage(mean)
-    )
-    mean = image(3, 40, 36)  # photos are squashed to its size, and both are cropped
-    recipe = choose_recipe(CIFAR, format, mean=mean)
-    assert (recipe.resize, recipe.crop, recipe.mean) == ((40, 36), (32, 32), MeanImage(mean))
+    assert choose_recipe(model(CAFFENET), format) == CAFFE_IMAGENET
+    assert choose_recipe(model(ALEXNET), format) == changed(CAFFE_IMAGENET, crop=(224, 224))
     mean = image(3, 256, 256)
-    assert choose_recipe(CAFFENET, format, mean=mean) == changed(
+    assert choose_recipe(model(CAFFENET), format, mean=mean) == changed(
         CAFFE_IMAGENET, mean=MeanImage(mean)
     )
     colour = np.array([104, 117, 123], np.float64).reshape(3, 1, 1)
-    assert choose_recipe(CAFFENET, format, mean=colour) == changed(
+    assert choose_recipe(model(CAFFENET), format, mean=colour) == changed(
         CAFFE_IMAGENET, mean=(104, 117, 123)
     )
-    grey = choose_recipe(LENET, format, mean=image(1, 28, 28))
+    grey = choose_recipe(model(LENET), format, mean=image(1, 28, 28))
     assert (grey.channels, grey.divide, grey.resize) == ("L", 1, (28, 28))
 
 
+def test_photos_are_squashed_to_the_size_of_a_mean_that_is_larger_than_the_input() -> None:
+    mean = image(3, 40, 36)
+    recipe = choose_recipe(model(CIFAR), "caffe", "caffe", mean)
+    assert (recipe.resize, recipe.crop, recipe.mean) == ((40, 36), (32, 32), MeanImage(mean))
+
+
 @pytest.mark.parametrize("format", OTHERS)
-def test_torchvision(format: str) -> None:
-    assert choose_recipe(ALEXNET, format) == TORCHVISION_IMAGENET
+def test_networks_that_are_known_by_their_layers(format: str) -> None:
+    assert choose_recipe(model(ALEXNET, "alexnet"), format) == TORCHVISION_IMAGENET
+    for name in ("bvlc_alexnet", "caffenet"):
+        assert choose_recipe(model(CAFFENET, name), format) == CAFFE_IMAGENET
+        recipe = choose_recipe(model(ALEXNET, name), format)  # ONNX's model zoo has it so
+        assert recipe == changed(CAFFE_IMAGENET, crop=(224, 224))
 
 
 @pytest.mark.parametrize(
-    ("shape", "format"),
-    [(CIFAR, "caffe"), (LENET, "caffe-h5"), (CIFAR, "torch"), (CAFFENET, "torch"), (LENET, "npz")],
+    ("shape", "name", "format"),
+    [
+        (CIFAR, "some", "caffe"),
+        (LENET, "some", "caffe-h5"),
+        (CIFAR, "some", "torch"),
+        (ALEXNET, "some", "torch"),
+        (ALEXNET, "squeezenet1_1", "onnx"),
+        (CAFFENET, "squeezenet1_1", "torch"),
+        (LENET, "some", "npz"),
+    ],
 )
-def test_no_guess(shape: tuple[int, int, int], format: str) -> None:
+def test_no_guess(shape: tuple[int, int, int], name: str, format: str) -> None:
     with pytest.raises(WeightsError, match="must be known.*give --preprocessing"):
-        choose_recipe(shape, format)
+        choose_recipe(model(shape, name), format)
+
+
+def test_the_order_of_channels_is_not_guessed() -> None:
+    mean = image(3, 32, 32)
+    for said in (None, {"divide": 1}):
+        with pytest.raises(WeightsError, match="nothing says whether its channels are RGB or BGR"):
+            choose_recipe(model(CIFAR), "caffe", said, mean)
+    expected = Preprocessing((32, 32), (32, 32), "BGR", divide=1, mean=MeanImage(mean))
+    assert choose_recipe(model(CIFAR), "caffe", "caffe", mean) == expected
+    recipe = choose_recipe(model(CIFAR), "caffe", {"channels": "RGB"}, mean)
+    assert recipe == changed(expected, channels="RGB")
+
+
+# What a data layer of Caffe says
+
+
+def test_scale_and_mean_value() -> None:
+    said = Transform(scale=0.5, mean_value=(104, 117, 123), crop_size=227)
+    recipe = choose_recipe(model(CAFFENET, transform=said), "caffe")
+    assert recipe == changed(CAFFE_IMAGENET, divide=2, mean=(52, 58.5, 61.5))
+    one = choose_recipe(model(ALEXNET, transform=Transform(mean_value=(120,))), "caffe")
+    assert (one.resize, one.crop, one.mean) == ((256, 256), (224, 224), (120,) * 3)
+    lenet = choose_recipe(model(LENET, transform=Transform(scale=1 / 256)), "caffe")
+    assert lenet == Preprocessing((28, 28), (28, 28), "L", divide=256)
+    scaled = choose_recipe(model(CAFFENET, transform=Transform(scale=1 / 256)), "caffe")
+    assert scaled == changed(CAFFE_IMAGENET, divide=256, mean=(0.0,))  # a mean would be said
+
+
+def test_a_mean_file_is_asked_for_unless_it_is_that_of_imagenet() -> None:
+    known = Transform(mean_file="data/ilsvrc12/imagenet_mean.binaryproto", crop_size=227)
+    assert choose_recipe(model(CAFFENET, transform=known), "caffe") == CAFFE_IMAGENET
+    other = Transform(scale=0.5, mean_file="places205_mean.binaryproto", crop_size=227)
+    for asked in (None, "caffe", {"divide": 1}):
+        with pytest.raises(WeightsError, match=r"trained with, 'places205_mean.*--mean"):
+            choose_recipe(model(CAFFENET, transform=other), "caffe", asked)
+    recipe = choose_recipe(model(CAFFENET, transform=other), "caffe", None, image(3, 256, 256))
+    assert recipe == changed(CAFFE_IMAGENET, divide=2, mean=MeanImage(image(3, 256, 256) / 2))
+    said = choose_recipe(model(CAFFENET, transform=other), "caffe", {"mean": [1, 2, 3]})
+    assert said == changed(CAFFE_IMAGENET, divide=2, mean=(1, 2, 3))
+
+
+@pytest.mark.parametrize("said", [Transform(scale=0), Transform(mean_value=(1, 2))])
+def test_a_data_layer_that_makes_no_sense(said: Transform) -> None:
+    with pytest.raises(WeightsError, match="transform_param must have a scale above 0, and 1 or 3"):
+        choose_recipe(model(CAFFENET, transform=said), "caffe")
+
+
+@pytest.mark.parametrize("scale", [1e-300, 5e-324, 1e300])
+def test_a_scale_that_no_pixel_survives(scale: float) -> None:
+    with pytest.raises(WeightsError, match="must be usable"):
+        choose_recipe(model(CAFFENET, transform=Transform(scale)), "caffe")
 
 
 # What the file says, and what the user says
@@ -87,38 +150,52 @@ def test_no_guess(shape: tuple[int, int, int], format: str) -> None:
 
 def test_what_is_said_wins() -> None:
     said = Preprocessing(resize=230, crop=(224, 224), channels="BGR")
-    assert choose_recipe(ALEXNET, "torch", said) == said
-    assert choose_recipe(ALEXNET, "torch", said, "torchvision") == TORCHVISION_IMAGENET
-    assert choose_recipe(CAFFENET, "torch", None, "caffe") == CAFFE_IMAGENET
-    recipe = choose_recipe(ALEXNET, "torch", said, None, image(3, 224, 224))
-    assert recipe == changed(said, mean=MeanImage(image(3, 224, 224)))
+    known = model(ALEXNET, preprocessing=said)
+    assert choose_recipe(known, "torch") == said
+    assert choose_recipe(known, "torch", "torchvision") == TORCHVISION_IMAGENET
+    assert choose_recipe(model(CAFFENET), "torch", "caffe") == CAFFE_IMAGENET
+    assert choose_recipe(known, "torch", {"resize": 224}) == changed(said, resize=224)
+
+
+def test_a_mean_is_in_the_units_of_pixels() -> None:
+    recipe = choose_recipe(model(ALEXNET), "torch", "torchvision", image(3, 224, 224))
+    assert recipe == changed(TORCHVISION_IMAGENET, mean=MeanImage(image(3, 224, 224) / 255.0))
+    grey = np.full((3, 1, 1), 127.5)
+    assert choose_recipe(model(ALEXNET), "npz", "torchvision", grey).mean == (0.5,) * 3
+
+
+def test_turning_the_channels_turns_the_colour() -> None:
+    recipe = choose_recipe(model(CAFFENET), "caffe", {"channels": "RGB"})
+    assert recipe == changed(CAFFE_IMAGENET, channels="RGB", mean=CAFFE_IMAGENET.mean[::-1])
+    said = choose_recipe(model(CAFFENET), "caffe", {"channels": "RGB", "mean": [1, 2, 3]})
+    assert said.mean == (1, 2, 3)
 
 
 def test_torchvision_at_other_sizes() -> None:
-    assert choose_recipe(CAFFENET, "torch", asked="torchvision") == changed(
+    assert choose_recipe(model(CAFFENET), "torch", "torchvision") == changed(
         TORCHVISION_IMAGENET, crop=(227, 227)
     )
-    half = choose_recipe((3, 112, 96), "torch", asked="torchvision")
+    half = choose_recipe(model((3, 112, 96)), "torch", "torchvision")
     assert half == changed(TORCHVISION_IMAGENET, resize=128, crop=(112, 96))
     with pytest.raises(WeightsError, match="must be for colour"):
-        choose_recipe(LENET, "torch", asked="torchvision")
+        choose_recipe(model(LENET), "torch", "torchvision")
 
 
 def test_json_with_defaults(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
     path.write_text("{}")
-    assert choose_recipe(CIFAR, "npz", asked=path) == Preprocessing((32, 32), (32, 32))
-    assert choose_recipe(LENET, "npz", asked=path).channels == "L"
+    assert choose_recipe(model(CIFAR), "npz", path) == Preprocessing((32, 32), (32, 32))
+    assert choose_recipe(model(LENET), "npz", path).channels == "L"
     path.write_text('{"resize": 256, "channels": "BGR", "divide": 1, "mean": [1, 2, 3]}')
     expected = Preprocessing(256, (32, 32), channels="BGR", divide=1, mean=(1, 2, 3))
-    assert choose_recipe(CIFAR, "npz", asked=path) == expected
+    assert choose_recipe(model(CIFAR), "npz", path) == expected
     path.write_text(json.dumps(TORCHVISION_IMAGENET.to_dict()))  # as `decaf info --json` shows it
-    assert choose_recipe(ALEXNET, "npz", asked=str(path)) == TORCHVISION_IMAGENET
+    assert choose_recipe(model(ALEXNET), "npz", str(path)) == TORCHVISION_IMAGENET
     with_image = changed(CAFFE_IMAGENET, mean=MeanImage(image(3, 227, 227)))
     path.write_text(json.dumps(with_image.to_dict()))
-    assert choose_recipe(CAFFENET, "npz", asked=path, mean=image(3, 227, 227)) == with_image
+    assert choose_recipe(model(CAFFENET), "npz", path, image(3, 227, 227)) == with_image
     with pytest.raises(WeightsError, match=r"recipe\.json: .*mean"):
-        choose_recipe(CAFFENET, "npz", asked=path)
+        choose_recipe(model(CAFFENET), "npz", path)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +214,7 @@ def test_json_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "recipe.json"
     path.write_text(text)
     with pytest.raises(WeightsError, match=message):
-        choose_recipe(CIFAR, "npz", asked=path)
+        choose_recipe(model(CIFAR), "npz", path)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +229,7 @@ def test_json_that_is_wrong(tmp_path: Path, text: str, message: str) -> None:
 def test_means_that_do_not_fit(mean: np.ndarray, message: str) -> None:
     said = Preprocessing((36, 36), (32, 32))
     with pytest.raises(WeightsError, match=message):
-        choose_recipe(CIFAR, "caffe", said, mean=mean)
+        choose_recipe(model(CIFAR, preprocessing=said), "caffe", mean=mean)
 
 
 # Labels

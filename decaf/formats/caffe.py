@@ -22,15 +22,13 @@ from decaf.formats.caffe_layers import called, layer_name
 from decaf.formats.caffe_schema import NET
 from decaf.formats.caffe_topology import (
     Topology,
-    Transform,
     declared_input,
     net_layers,
     topology,
     transform,
 )
-from decaf.formats.model import Model
+from decaf.formats.model import Model, Transform
 from decaf.formats.protobuf import Message, decode
-from decaf.preprocessing import CAFFE_IMAGENET, Preprocessing
 from decaf.specs import LARGEST_NUMBER, Architecture
 
 KNOWN = (bvlc_alexnet, caffenet, squeezenet1_0, squeezenet1_1)
@@ -143,7 +141,7 @@ def assemble(found: Topology, blobs: Blobs, trained: Transform | None = None) ->
     return Model(
         found.architecture,
         parameters(found.architecture, blobs, found.layers),
-        _preprocessing(found.architecture, found.transform or trained),
+        transform=found.transform or trained,
     )
 
 
@@ -180,34 +178,3 @@ def _recognise(blobs: Blobs, order: Sequence[str]) -> Architecture | None:
             return None
         return found[order.index("norm1") > order.index("pool1")]
     return found[0] if found else None
-
-
-def _preprocessing(architecture: Architecture, transform: Transform | None) -> Preprocessing | None:
-    """What was done to photos when the net was trained, as far as the files say it.
-
-    ``(pixel - mean) * scale``, with channels in the order of OpenCV, BGR, or grey.  A mean image
-    in a file of its own is for the caller to add; that of ImageNet is known.
-    """
-    channels, *sides = architecture.input_shape
-    imagenet = architecture.input_shape == (3, 227, 227) and architecture.classes == 1000
-    if channels not in (1, 3):
-        return None
-    said = transform is not None and (transform.mean_value or transform.scale != 1)
-    if transform is None or not said:
-        return CAFFE_IMAGENET if imagenet else None
-    if transform.mean_file:
-        return None
-    means = transform.mean_value or (0.0,)
-    if len(means) not in (1, channels) or transform.scale <= 0:
-        raise WeightsError(
-            f"transform_param must have 1 or {channels} mean_value and a scale above 0; "
-            f"got {len(means)} and {transform.scale!r}"
-        )
-    size = (sides[0], sides[1])
-    return Preprocessing(
-        resize=(256, 256) if imagenet else size,
-        crop=size,
-        channels="BGR" if channels == 3 else "L",
-        divide=1 / transform.scale,
-        mean=tuple(m * transform.scale for m in means),
-    )

@@ -35,26 +35,13 @@ from decaf.formats.caffe_layers import (
     sub,
 )
 from decaf.formats.caffe_layers import spec as make_spec
+from decaf.formats.model import Transform
 from decaf.formats.protobuf import Message
 from decaf.specs import INPUT, Architecture, Layer, Shape
 
 SOURCES = ("Input", "Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData")
 FIRST_INPUT, OTHER_INPUT = -1, -2  # in place of the place of a layer: photos; labels
 DROPPED = ("Accuracy", "Silence")  # they say how good the net is, or nothing
-
-
-@dataclass(frozen=True)
-class Transform:
-    """What a data layer did to photos: ``(pixel - mean) * scale``, cut to ``crop_size``.
-
-    ``mean_value`` has as many values as channels, or one, or none; ``mean_file`` names a
-    ``.binaryproto`` instead; ``crop_size`` 0 means the whole photo.
-    """
-
-    scale: float = 1.0
-    mean_value: tuple[float, ...] = ()
-    mean_file: str = ""
-    crop_size: int = 0
 
 
 @dataclass(frozen=True, eq=False)

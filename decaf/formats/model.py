@@ -14,6 +14,21 @@ from decaf.specs import Architecture
 Tensors: TypeAlias = dict[str, NDArray[Any]]  # by the names that the file gives them
 
 
+@dataclass(frozen=True)
+class Transform:
+    """What a data layer of Caffe did to photos: ``(pixel - mean) * scale``, cut to ``crop_size``.
+
+    ``mean_value`` has as many values as channels, or one, or none; ``mean_file`` names a
+    ``.binaryproto`` instead; ``crop_size`` 0 means the whole photo.  It does not say in which
+    order the channels were, nor how photos were resized before.
+    """
+
+    scale: float = 1.0
+    mean_value: tuple[float, ...] = ()
+    mean_file: str = ""
+    crop_size: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A network that came out of a foreign file.
@@ -28,9 +43,12 @@ class Model:
         the mapped file; nothing is copied that need not be).  bfloat16, which NumPy has not, is
         widened to float32, which loses nothing.
     preprocessing : Preprocessing or None
-        What the file itself says of it; None where it says nothing.
+        The whole recipe, if the file says it or the network has only one; else None.
+    transform : Transform or None
+        Of Caffe's files: what they say of it, which is not the whole.
     """
 
     architecture: Architecture
     parameters: Mapping[str, NDArray[Any]] = field(repr=False)
     preprocessing: Preprocessing | None = None
+    transform: Transform | None = None

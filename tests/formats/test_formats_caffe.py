@@ -25,10 +25,9 @@ from decaf.errors import ArchitectureError, DecafError, WeightsError
 from decaf.formats import means
 from decaf.formats.caffe import assemble, blob_array, find_topology, read
 from decaf.formats.caffe_schema import BLOB, NET
-from decaf.formats.model import Model
+from decaf.formats.model import Model, Transform
 from decaf.formats.protobuf import decode
 from decaf.plan import Network, Plan
-from decaf.preprocessing import CAFFE_IMAGENET, Preprocessing
 from decaf.specs import Architecture, Conv, Linear
 
 HERE = Path(__file__).parent
@@ -125,7 +124,6 @@ def test_squeezenet_is_recognised_or_told(shared_data):
     assert recognised.architecture == squeezenet1_1()
     for found in (told, described, recognised):
         assert found.architecture.shapes == squeezenet1_1().shapes
-        assert found.preprocessing == CAFFE_IMAGENET
         assert set(found.parameters) == set(squeezenet1_1().parameter_shapes)
     with pytest.raises(WeightsError, match="conv1/weight: the blob must fit"):
         read(data, architecture=squeezenet1_0())  # which differs in no other blob
@@ -287,7 +285,6 @@ def test_alexnets_are_told_apart_by_the_order_of_layers(build, order):
     found = find_topology({"layer": [{"name": [name]} for name in order]}, blobs)
     assert found.architecture == net
     model = assemble(found, blobs)
-    assert model.preprocessing is None  # 7 classes: who knows what it was trained on
     assert model.parameters["fc6/weight"].shape == (4096, 9216)
     with pytest.raises(WeightsError, match="which network"):
         find_topology({"layer": [{"name": ["conv1"]}]}, blobs)
@@ -311,22 +308,17 @@ def one_linear(inputs: int) -> bytes:
 @pytest.mark.parametrize(
     ("transform", "want"),
     [
-        ("crop_size: 6", None),
-        ('crop_size: 6 mean_file: "mean.binaryproto" scale: 0.5', None),
-        ("crop_size: 6 scale: 0.00390625",
-         Preprocessing((6, 6), (6, 6), "BGR", 256.0)),
-        ("crop_size: 6 mean_value: 104 mean_value: 117 mean_value: 123",
-         Preprocessing((6, 6), (6, 6), "BGR", 1.0, (104.0, 117.0, 123.0))),
-        ("crop_size: 6 mean_value: 128 scale: 0.5",
-         Preprocessing((6, 6), (6, 6), "BGR", 2.0, (64.0, 64.0, 64.0))),
+        ("crop_size: 6", Transform(crop_size=6)),
+        ('crop_size: 6 mean_file: "m" scale: 0.5', Transform(0.5, (), "m", 6)),
+        ("crop_size: 6 mean_value: [104, 117, 123]", Transform(1, (104, 117, 123), "", 6)),
     ],
-)  # fmt: skip
-def test_preprocessing_that_the_file_tells(transform, want):
+)
+def test_what_the_data_layer_says_of_photos(transform, want):
     found = read(one_linear(108), source(transform).encode())
-    assert found.preprocessing == want
+    assert found.transform == want and found.preprocessing is None
 
 
-def test_preprocessing_of_training_goes_with_a_net_as_deployed():
+def test_the_data_layer_of_training_goes_with_a_net_as_deployed():
     data = encode(
         {
             "layer": [
@@ -341,15 +333,7 @@ def test_preprocessing_of_training_goes_with_a_net_as_deployed():
         'input: "data" input_dim: [1, 3, 4, 5] layer { name: "f" type: "InnerProduct" '
         'bottom: "data" top: "f" inner_product_param { num_output: 3 } }'
     )
-    assert read(data, text.encode()).preprocessing == Preprocessing((4, 5), (4, 5), "BGR", 4.0)
-
-
-@pytest.mark.parametrize(
-    "transform", ["scale: 0", "scale: -1", "mean_value: [1, 2]", "scale: 1e-300", "scale: 5e-324"]
-)
-def test_preprocessing_that_makes_no_sense(transform):
-    with pytest.raises(DecafError):
-        read(one_linear(108), source("crop_size: 6 " + transform).encode())
+    assert read(data, text.encode()).transform == Transform(scale=0.25)
 
 
 # --- damage ---------------------------------------------------------------------------------
@@ -487,9 +471,9 @@ def test_a_missing_weight_allocates_nothing():
     assert math.prod((1_000_000, 3 * 900 * 900)) > 2**40  # what it asked for
 
 
-def test_lenet_takes_grey_photos_as_its_data_layer_scaled_them(shared_data: Path) -> None:
+def test_lenets_data_layer_scaled_its_photos(shared_data: Path) -> None:
     nets = shared_data / "caffe" / "nets-v1"
     model = read(
         (nets / "lenet_iter_10000.caffemodel").read_bytes(), (nets / "lenet.prototxt").read_bytes()
     )
-    assert model.preprocessing == Preprocessing((28, 28), (28, 28), "L", divide=256.0)
+    assert model.transform == Transform(scale=1 / 256)
