@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 import decaf
-from decaf.cli import _parser
+from decaf.cli import COMMANDS, _parser
+from decaf.cli.convert import HELP as CONVERT_HELP
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import tables
@@ -66,12 +67,30 @@ def test_the_example_of_the_readme_runs(
     assert isinstance(features, np.ndarray) and features.shape == (2, 256)
 
 
-def test_the_commands_of_the_readme_parse() -> None:
-    lines = re.findall(r"^decaf (.*?)(?:\s{2,}#.*)?$", README, re.MULTILINE)
-    assert len(lines) >= 2
-    for line in lines:
-        if line.split()[0] in ("classify", "info"):
-            _parser().parse_args(shlex.split(line))
+def commands(text: str) -> list[str]:
+    """Command lines of a page or a help text, without what is said of them."""
+    known = "|".join(module.__name__.rpartition(".")[2] for module in COMMANDS)
+    return re.findall(rf"^ *decaf ((?:{known}) .*?|zoo|info)(?:\s{{2,}}#.*)?$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "line",
+    sorted(
+        {
+            line
+            for text in (*(page.read_text(encoding="utf-8") for page in PAGES), CONVERT_HELP)
+            for line in commands(text)
+        }
+    ),
+)
+def test_commands_parse(line: str) -> None:
+    _parser().parse_args(shlex.split(line))
+
+
+def test_there_are_commands() -> None:
+    assert {line.split()[0] for line in commands(README)} == {
+        "classify", "info", "convert", "fetch", "zoo",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
