@@ -1,6 +1,7 @@
 """Start the process that reads a foreign file, watch it, and understand how it ended.
 
-See :mod:`decaf.conversion_child` for what it does and how it answers.
+See :mod:`decaf.conversion_child` for what it does and how it answers.  Its answers are not
+trusted: a file may have taken it over.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import IO, Any
 
 from decaf import errors
 from decaf.errors import DecafError, WeightsError
+from decaf.formats.detect import LOOKED_AT, detect
 
 MEGABYTE = 2**20
 # Private memory that a reader may take: that for a file, and so much for each of its bytes.
@@ -30,6 +32,8 @@ OUTPUT, OUTPUT_A_BYTE = 64 * MEGABYTE, 32
 SECONDS, BYTES_A_SECOND = 60, 10_000_000
 
 LONGEST_ANSWER = MEGABYTE
+LONGEST_MESSAGE = 8192  # characters; a path may take half of it
+LARGEST = 2**63  # of any number in an answer
 SHOWN = 300  # characters of what a dying process said
 # Python finds what its parent finds, and looks neither at the environment nor at the folder.
 PROGRAM = (
@@ -63,7 +67,7 @@ def run_child(
     seconds = SECONDS + size // BYTES_A_SECOND
     output = OUTPUT + OUTPUT_A_BYTE * size
     memory = MEMORY + MEMORY_A_BYTE * size
-    if request["format"] == PACKED or (not request["format"] and source.endswith(".net")):
+    if request["format"] == PACKED or (not request["format"] and _is_packed(source)):
         memory += output
     limits = {"memory": memory, "output": output, "seconds": seconds}
     if not sys.executable:
@@ -84,15 +88,13 @@ def run_child(
         timer.start()
         try:
             last = _talk(child, {**request, "limits": limits}, progress)
-            if "result" in last:
-                status = 0
-            else:
-                status = child.wait()
+            status = 0 if last else child.wait()
         finally:  # also after Ctrl-C
             timer.cancel()
             _end(child)
-        if "result" in last and isinstance(last["result"], dict):
-            return last["result"]
+        if "result" in last:
+            result: dict[str, Any] = last["result"]
+            return result
         _raise(source, last)
         if too_late.is_set() or -status == getattr(signal, "SIGXCPU", None):
             raise WeightsError(f"{source}: could not be converted: it took over {seconds:,} s")
@@ -101,6 +103,17 @@ def run_child(
             f"{source}: could not be converted: the child process {_death(status)}"
             f"{f'; it said: {said}' if said else ''}"
         )
+
+
+def _is_packed(source: str) -> bool:
+    """Whether a file will be read as deep compression; its first bytes tell, and its name."""
+    if not source.lower().endswith(".net"):
+        return False
+    try:
+        with open(source, "rb") as file:
+            return detect(file.read(LOOKED_AT), ".net") == PACKED
+    except (OSError, WeightsError):  # so the child will say
+        return False
 
 
 def _start(source: str, noise: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -133,17 +146,32 @@ def _talk(
         stdin.write(json.dumps(request).encode() + b"\n")
         stdin.flush()
     while line := stdout.readline(LONGEST_ANSWER):
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            return {}
-        if not isinstance(answer, dict):
-            return {}
-        if not answer.keys() >= {"done", "of"}:
+        if not line.endswith(b"\n") and len(line) < LONGEST_ANSWER:
+            return {}  # it died in the middle of a word
+        answer = _understand(line)
+        if "done" not in answer:
             return answer
         if progress:
-            progress(int(answer["done"]), int(answer["of"]))
+            progress(answer["done"], answer["of"])
     return {}
+
+
+def _understand(line: bytes) -> dict[str, Any]:
+    """Return an answer that is what the child may say; an error in place of any other."""
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        answer = None
+    match answer:
+        case {"done": int(done), "of": int(of)} if 0 <= done <= of < LARGEST:
+            return {"done": done, "of": of}
+        case {"result": dict(result)}:
+            return {"result": result}
+        case {"memory": int(memory)} if 0 <= memory < LARGEST:
+            return {"memory": memory}
+        case {"error": str(error), "message": str(message)}:
+            return {"error": error, "message": _clean(message, LONGEST_MESSAGE)}
+    return {"error": "", "message": "the child process gave an answer that makes no sense"}
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -164,8 +192,7 @@ def _raise(source: str, last: dict[str, Any]) -> None:
             f"{last['memory'] / MEGABYTE:,.0f} MiB that a file of this size may take"
         )
     if "error" in last:
-        kind = getattr(errors, str(last["error"]), None)
-        message = str(last.get("message"))
+        kind, message = getattr(errors, last["error"], None), last["message"]
         if isinstance(kind, type) and issubclass(kind, DecafError):
             raise kind(message)
         raise WeightsError(f"{source}: could not be converted: {message}")
@@ -184,4 +211,10 @@ def _last_line(noise: IO[bytes]) -> str:
     size = noise.seek(0, os.SEEK_END)
     noise.seek(max(0, size - 4096))
     lines = noise.read().decode("utf-8", "replace").strip().splitlines() or [""]
-    return "".join(c if c.isprintable() else "?" for c in lines[-1].strip())[:SHOWN]
+    return _clean(lines[-1].strip(), SHOWN)
+
+
+def _clean(text: str, length: int) -> str:
+    """Return what no terminal obeys, of reasonable length; parts of names may be no Unicode."""
+    shown = text if len(text) <= length else f"{text[:length]}..."
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in shown)

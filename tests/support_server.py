@@ -143,6 +143,18 @@ def drip(data: bytes, seconds: float, count: int) -> Page:
     return page
 
 
+def without_end(first: bytes, piece: bytes) -> Page:
+    """Raw bytes, and then a piece of them now and then, for as long as the client stays."""
+
+    def page(request: Handler) -> None:
+        request.wfile.write(first)
+        while True:
+            request.wfile.write(piece)
+            time.sleep(0.05)
+
+    return page
+
+
 def silent(seconds: float) -> Page:
     def page(request: Handler) -> None:
         time.sleep(seconds)

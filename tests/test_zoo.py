@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,7 +190,9 @@ def test_a_mean_of_its_own(
     monkeypatch.setitem(zoo.ZOO, "test", dataclasses.replace(entry, mean=MEAN))
     path = zoo.fetch("test")
     wanted = dataclasses.replace(CAFFE_IMAGENET, mean=MEAN)
-    assert load_weights(path).preprocessing == wanted
+    weights = load_weights(path)
+    assert weights.preprocessing == wanted
+    assert weights.provenance["options"]["preprocessing"] == wanted.to_dict()
     assert files(empty_home) == [path.name]
 
 
@@ -216,11 +219,22 @@ def test_a_bar_on_a_terminal(
 def test_a_failure_names_the_file_and_the_command(server: Server, entry: zoo.Entry) -> None:
     server.pages.clear()
     message = failure()
-    assert message.startswith("test: could not be downloaded (http://127.0.0.1")
-    assert "HTTP status 404" in message
-    for part in (entry.file, f"{entry.size:,} bytes", entry.sha256, *entry.urls):
-        assert part in message
-    assert message.endswith("type: decaf zoo add test net.npz")
+    assert message.startswith("test: could not be downloaded; ")
+    assert f"{entry.urls[0]} (HTTP status 404 Not Found)" in message
+    for part in (f"{entry.file}, ", f"{entry.size:,} bytes", entry.sha256, *entry.urls):
+        assert message.count(part) == 1  # each fact once
+    assert message.endswith("decaf zoo add test net.npz")
+    assert len(message.splitlines()) == 5
+    assert not cache.part(entry).exists()  # nothing came to be continued
+
+
+def test_a_failure_is_one_traceback(server: Server) -> None:
+    server.pages.clear()
+    with pytest.raises(WeightsError) as caught:
+        zoo.fetch("test")
+    assert "another exception" not in "".join(traceback.format_exception(caught.value))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
 
 
 def test_a_download_that_failed_is_continued(server: Server, data: bytes, empty_home: Path) -> None:
@@ -244,6 +258,7 @@ def test_a_process_that_is_killed(
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         process.kill()
+    assert files(empty_home) == ["downloads/net.npz.part"]
     have = part.stat().st_size
     assert have < len(data)
     assert data.startswith(part.read_bytes())
@@ -258,7 +273,7 @@ def test_ctrl_c(server: Server, data: bytes, entry: zoo.Entry, empty_home: Path)
     with start(entry) as process:
         part = empty_home / "downloads" / "net.npz.part"
         deadline = time.monotonic() + 60
-        while not part.exists():
+        while not (part.exists() and part.stat().st_size):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -319,14 +334,51 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(download_module._Part, "append", full)
+    monkeypatch.setattr(download_module.Part, "append", full)
     assert re.search(r"^test: .*must be a folder to write .* bytes to; got .*No space", failure())
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("DECAF_HOME", str(tmp_path / "file"))
-    assert re.search(r"must be a folder to write .* to; .*DECAF_HOME", failure())
+    for home in (tmp_path / "file", tmp_path / ("a" * 300), "a" * 300):
+        monkeypatch.setenv("DECAF_HOME", str(home))
+        assert re.search(r"must be a folder to write .* to; .*DECAF_HOME", failure())
+        monkeypatch.setenv("DECAF_OFFLINE", "1")
+        assert "not here, and DECAF_OFFLINE is set" in failure()
+        monkeypatch.delenv("DECAF_OFFLINE")
+
+
+def test_a_folder_that_may_not_be_searched(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    entry: zoo.Entry,
+    empty_home: Path,
+) -> None:
+    """The system refuses even to say whether there is a file; the tests may run as root."""
+    real = os.stat
+
+    def closed(path: Any, *rest: Any, **options: Any) -> os.stat_result:
+        if isinstance(path, (str, os.PathLike)) and str(path).startswith(str(empty_home)):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(os, "stat", closed)
+    monkeypatch.setenv("DECAF_OFFLINE", "1")
+    assert "not here, and DECAF_OFFLINE is set" in failure()
+    assert main(["zoo", "--json"]) == 0
+    assert not any(fact["here"] for fact in json.loads(capsys.readouterr().out))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps the current folder")
+def test_a_relative_folder_in_a_folder_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("DECAF_HOME", "somewhere")
+    assert "must be a folder to write" in failure()
 
 
 def test_weights_that_are_here_need_no_folder_to_write_to(
@@ -362,8 +414,13 @@ def test_offline(
 ) -> None:
     monkeypatch.setenv("DECAF_OFFLINE", "1")
     message = failure()
-    assert message.startswith("test: not here, and DECAF_OFFLINE is set; get net.npz, ")
-    assert message.endswith(f"{entry.urls[0]}, and type: decaf zoo add test net.npz")
+    assert message.splitlines() == [
+        "test: not here, and DECAF_OFFLINE is set; get this file, and type the command:",
+        f"  file:     net.npz, {entry.size:,} bytes",
+        f"  SHA-256:  {entry.sha256}",
+        f"  from:     {entry.urls[0]}",
+        "  command:  decaf zoo add test net.npz",
+    ]
     assert not server.asked
     assert not empty_home.exists()
 
@@ -411,17 +468,82 @@ def test_add_refuses_other_files(
     file = tmp_path / "net.npz"
     other = bytes([*data[:-1], data[-1] ^ 1])
     for wrong, got in (
-        (data[:-1], f"got {len(data) - 1:,} bytes$"),
-        (data + b"x", f"got {len(data) + 1:,} bytes$"),
-        (other, f"got SHA-256 {hashlib.sha256(other).hexdigest()}$"),
+        (data[:-1], f"got {len(data) - 1:,} bytes\n"),
+        (data + b"x", f"got {len(data) + 1:,} bytes\n"),
+        (other, f"got SHA-256 {hashlib.sha256(other).hexdigest()}\n"),
     ):
         file.write_bytes(wrong)
-        with pytest.raises(WeightsError, match=f"must be net.npz, .*{entry.sha256}; {got}"):
+        with pytest.raises(WeightsError, match=f"must be net.npz, .*{entry.sha256}; {got}") as why:
             zoo.add("test", file)
+        assert str(why.value).endswith(f"decaf convert {file} test.h5, then --weights test.h5")
     for missing in (tmp_path, tmp_path / "nothing", "a\0b"):
         with pytest.raises(WeightsError, match="must be a"):
             zoo.add("test", missing)
     assert not empty_home.exists()
+
+
+def test_a_file_that_is_exchanged_after_its_hash_was_checked(
+    tmp_path: Path,
+    data: bytes,
+    parameters: dict[str, Any],
+    empty_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between the check and the conversion, which reads the file again."""
+    file = tmp_path / "net.npz"
+    file.write_bytes(data)
+    check = pooch.file_hash
+
+    def exchange(path: str, alg: str) -> str:
+        found = check(path, alg=alg)
+        np.savez(file, **{name: array + 1 for name, array in parameters.items()})
+        return found
+
+    monkeypatch.setattr(pooch, "file_hash", exchange)
+    with pytest.raises(WeightsError, match=r"^test: .*net\.npz: must not change"):
+        zoo.add("test", file)
+    assert files(empty_home) == []
+
+
+# What lies in the place of the weights
+
+
+def planted(path: Path, parameters: dict[str, Any], provenance: dict[str, Any]) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    architecture = ARCHITECTURES["squeezenet1_1"]()
+    labels = imagenet()[0]
+    save_weights(path, architecture, parameters, CAFFE_IMAGENET, labels, None, provenance)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [None, {}, {"source": "net.npz"}, {"source": {}}, {"source": {"sha256": "0" * 64}}],
+    ids=["truncated", "none", "text", "empty", "other"],
+)
+def test_what_is_not_the_entrys_is_made_anew(
+    entry: zoo.Entry,
+    server: Server,
+    parameters: dict[str, Any],
+    provenance: dict[str, Any] | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = zoo.place(entry)
+    mine = {"source": {"sha256": entry.sha256}}
+    content = planted(path, parameters, mine if provenance is None else provenance)
+    if provenance is None:
+        path.write_bytes(content[:100_000])
+    assert not zoo.is_here(entry)
+    monkeypatch.setenv("DECAF_OFFLINE", "1")
+    message = failure()
+    assert str(path) in message and "DECAF_OFFLINE is set" in message
+    monkeypatch.delenv("DECAF_OFFLINE")
+    assert zoo.resolve("test") == path
+    assert len(server.asked) == 1
+    assert load_weights(path).provenance["source"]["sha256"] == entry.sha256
+    assert f"test is made anew: {path}" in caplog.text
+    assert zoo.is_here(entry)
 
 
 # Names and paths
@@ -503,7 +625,14 @@ def test_command_fetch_goes_on_after_a_failure(
     assert main(["fetch", "gone", "test"]) == 2
     out, err = capsys.readouterr()
     assert out == f"{zoo.place(entry)}\n"
-    assert err.startswith("decaf: error: gone: could not be downloaded") and err.count("\n") == 1
+    lines = err.splitlines()
+    assert lines[0].startswith("decaf: error: gone: could not be downloaded")
+    assert lines[1:] == [  # on lines of their own, to be copied
+        f"  file:     gone, {entry.size:,} bytes",
+        f"  SHA-256:  {entry.sha256}",
+        f"  from:     {gone.urls[0]} (HTTP status 404 Not Found)",
+        "  command:  decaf zoo add gone gone",
+    ]
 
 
 def test_command_fetch_knows_all_names_first(
@@ -516,7 +645,12 @@ def test_command_fetch_knows_all_names_first(
     assert not server.asked
 
 
-def test_command_zoo(capsys: pytest.CaptureFixture[str], empty_home: Path, server: Server) -> None:
+def test_command_zoo(
+    capsys: pytest.CaptureFixture[str],
+    empty_home: Path,
+    server: Server,
+    parameters: dict[str, Any],
+) -> None:
     assert main(["zoo"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -528,8 +662,9 @@ def test_command_zoo(capsys: pytest.CaptureFixture[str], empty_home: Path, serve
     assert rows[-1].endswith(str(empty_home))
     assert not empty_home.exists()
 
-    empty_home.mkdir()
-    zoo.place(zoo.ZOO["caffenet"]).touch()
+    caffenet = zoo.ZOO["caffenet"]
+    planted(zoo.place(caffenet), parameters, {"source": {"sha256": caffenet.sha256}})
+    zoo.place(zoo.ZOO["alexnet"]).touch()  # nothing to use
     assert main(["zoo", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert [fact["name"] for fact in facts if fact["here"]] == ["caffenet"]
@@ -577,7 +712,7 @@ def test_what_offline_costs(server: Server, monkeypatch: pytest.MonkeyPatch) -> 
         "print({'pooch', 'requests', 'urllib.request', 'ssl'} & set(sys.modules))"
     )
     done = python("-c", code, env={**ENVIRONMENT, "DECAF_OFFLINE": "1"})
-    assert done.stdout.decode().split("\n")[:2] == ["WeightsError", "set()"]
+    assert done.stdout.decode().split("\n")[:2] == ["ByHandError", "set()"]
 
 
 def test_squeezenet_as_its_authors_have_it(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -21,8 +24,30 @@ def positive(text: str) -> int:
 
 def unusable(error: Exception) -> int:
     """Say why there is nothing to work with; return the exit status for it."""
-    say(f"decaf: error: {printable(str(error))}", sys.stderr, None)
+    lines: tuple[str, ...] = getattr(error, "lines", (str(error),))  # of decaf.zoo.by_hand
+    say(f"decaf: error: {printable(lines[0])}", sys.stderr, None)
+    for line in lines[1:]:
+        say(f"  {printable(line)}", sys.stderr, None)
     return 2
+
+
+class _Warnings(logging.Handler):
+    """Says what the library logs as a warning."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"decaf: {printable(record.getMessage())}", sys.stderr, None)
+
+
+@contextmanager
+def warnings_on_stderr() -> Iterator[None]:
+    """Show the library's warnings, which Python would show otherwise, without a name in front."""
+    handler = _Warnings(logging.WARNING)
+    logger = logging.getLogger("decaf")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def progress_bar(total: int) -> Any:

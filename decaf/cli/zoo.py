@@ -54,7 +54,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from decaf import zoo
     from decaf.table import Table
 
-    here = {entry.name: zoo.place(entry).is_file() for entry in zoo.ENTRIES}
+    here = {entry.name: zoo.is_here(entry) for entry in zoo.ENTRIES}
     if arguments.json:
         keys = ("name", "title", "licence", "top1", "top5", "file", "size", "sha256", "urls")
         facts = [

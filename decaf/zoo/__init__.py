@@ -14,19 +14,46 @@ by hand and what to type then.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from decaf.errors import DecafError, WeightsError
-from decaf.zoo.cache import alone, forget, home, offline, part, place, source
+from decaf.zoo.by_hand import another_file, get_by_hand
+from decaf.zoo.cache import (
+    NOT_HERE,
+    alone,
+    forget,
+    home,
+    is_here,
+    offline,
+    part,
+    place,
+    source,
+    what_is_wrong,
+)
 from decaf.zoo.entries import ENTRIES, ZOO, Entry
 
-__all__ = ["ENTRIES", "ZOO", "Entry", "add", "fetch", "find", "home", "is_name", "place", "resolve"]
+if TYPE_CHECKING:
+    from decaf.preprocessing import Preprocessing
+
+__all__ = [
+    "ENTRIES",
+    "ZOO",
+    "Entry",
+    "add",
+    "fetch",
+    "find",
+    "home",
+    "is_here",
+    "is_name",
+    "place",
+    "resolve",
+]
 
 _log = logging.getLogger("decaf")
 
@@ -80,7 +107,8 @@ def find(name: str) -> Entry:
 def fetch(name: str) -> Path:
     """Return the weights of a network of the zoo; download and convert them first if need be.
 
-    Several processes may ask at once: one of them works, and the others wait for it.
+    Several processes may ask at once: one of them works, and the others wait for it.  Weights that
+    are here but damaged, or of another network, are made anew, and the log says so.
 
     Parameters
     ----------
@@ -100,12 +128,16 @@ def fetch(name: str) -> Path:
     """
     entry = find(name)
     target = place(entry)
-    if target.is_file():
+    wrong = what_is_wrong(entry)
+    if wrong is None:
         return target
-    if offline() and not source(entry).is_file():
-        raise _by_hand(entry, "not here, and DECAF_OFFLINE is set")
+    if offline() and not os.path.isfile(source(entry)):
+        raise get_by_hand(entry, f"{wrong}, and DECAF_OFFLINE is set")
     with alone(entry):
-        if not target.is_file():  # nobody else has made it meanwhile
+        wrong = what_is_wrong(entry)
+        if wrong is not None:  # nobody else has made it meanwhile
+            if wrong != NOT_HERE:
+                _log.warning("%s is made anew: %s", entry.name, wrong)
             _convert(entry, _download(entry), target)
             forget(entry)
     return target
@@ -142,10 +174,10 @@ def add(name: str, file: str | os.PathLike[str]) -> Path:
             raise WeightsError(f"{path}: must be a file; got none")
         size = path.stat().st_size
         if size != entry.size:
-            raise WeightsError(f"{path}: must be {_known(entry)}; got {size:,} bytes")
+            raise another_file(entry, path, f"{size:,} bytes")
         sha256 = pooch.file_hash(str(path), alg="sha256")
         if sha256 != entry.sha256:
-            raise WeightsError(f"{path}: must be {_known(entry)}; got SHA-256 {sha256}")
+            raise another_file(entry, path, f"SHA-256 {sha256}")
     except (OSError, ValueError) as error:  # a NUL in the path
         raise WeightsError(f"{path}: must be a readable file; got {error}") from error
     target = place(entry)
@@ -159,19 +191,20 @@ def _download(entry: Entry) -> Path:
     """Return the whole and right file; one that is there already is not downloaded."""
     import pooch
 
-    from decaf.zoo.download import download
+    from decaf.zoo.download import NoMirrorError, download
 
     target = source(entry)
 
     def downloader(_url: str, output: str, _pooch: object) -> None:
+        os.unlink(output)  # pooch's, and empty: it would stay if this process were killed
         if offline():
-            raise _by_hand(entry, f"{target} is another file, and DECAF_OFFLINE is set")
+            raise get_by_hand(entry, f"{target} is another file, and DECAF_OFFLINE is set")
         _log.info("fetching %s, %s bytes", entry.name, f"{entry.size:,}")
         try:
             with _progress(entry) as report:
                 download(entry.urls, part(entry), entry.size, entry.sha256, report=report)
-        except WeightsError as error:
-            raise _by_hand(entry, f"could not be downloaded ({error})") from error
+        except NoMirrorError as error:
+            raise get_by_hand(entry, "could not be downloaded", error.args) from None
         os.replace(part(entry), output)
 
     try:
@@ -183,8 +216,8 @@ def _download(entry: Entry) -> Path:
                 path=target.parent,
                 downloader=downloader,
             )
-    except ValueError as error:  # pooch's own check, after ours
-        raise _by_hand(entry, f"changed on its way to {target}") from error
+    except ValueError:  # pooch's own check, after ours
+        raise get_by_hand(entry, f"changed on its way to {target}") from None
     return target
 
 
@@ -193,35 +226,29 @@ def _convert(entry: Entry, file: Path, target: Path) -> None:
 
     _log.info("converting %s", file)
     try:
-        with _recipe(entry) as recipe:
-            convert(
-                file,
-                target,
-                architecture=entry.architecture,
-                preprocessing=recipe,
-                labels="imagenet",
-                force=True,
-            )
+        convert(
+            file,
+            target,
+            architecture=entry.architecture,
+            preprocessing=_recipe(entry),
+            labels="imagenet",
+            force=True,
+        )
     except DecafError as error:
         raise WeightsError(f"{entry.name}: {error}") from error
+    if what_is_wrong(entry) is not None:  # it was exchanged after its hash was checked
+        target.unlink(missing_ok=True)
+        raise WeightsError(f"{entry.name}: {file}: must not change while it is converted; it did")
 
 
-@contextmanager
-def _recipe(entry: Entry) -> Iterator[str]:
-    """Name the preprocessing; one that has no name is written to a file meanwhile."""
+def _recipe(entry: Entry) -> str | Preprocessing:
+    """Return the preprocessing: by its name, if it has one."""
     if entry.mean is None:
-        yield entry.preprocessing
-        return
+        return entry.preprocessing
     from decaf.preprocessing import CAFFE_IMAGENET, TORCHVISION_IMAGENET
 
     named = {"torchvision": TORCHVISION_IMAGENET, "caffe": CAFFE_IMAGENET}
-    recipe = dataclasses.replace(named[entry.preprocessing], mean=entry.mean)
-    path = source(entry).with_name(f"{entry.name}.json")
-    try:
-        path.write_text(json.dumps(recipe.to_dict()), encoding="utf-8")
-        yield os.fspath(path)
-    finally:
-        path.unlink(missing_ok=True)
+    return dataclasses.replace(named[entry.preprocessing], mean=entry.mean)
 
 
 @contextmanager
@@ -252,16 +279,3 @@ def _progress(entry: Entry) -> Iterator[Callable[[int], None] | None]:
             bar.update(done - bar.n)
 
         yield show
-
-
-def _known(entry: Entry) -> str:
-    return f"{entry.file}, {entry.size:,} bytes with SHA-256 {entry.sha256}"
-
-
-def _by_hand(entry: Entry, reason: str) -> WeightsError:
-    """Say what is wrong, and exactly which file to put where."""
-    urls = " or ".join(entry.urls)
-    return WeightsError(
-        f"{entry.name}: {reason}; get {_known(entry)}, from {urls}, "
-        f"and type: decaf zoo add {entry.name} {entry.file}"
-    )

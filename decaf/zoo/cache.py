@@ -11,6 +11,7 @@ from pathlib import Path
 from decaf.errors import WeightsError
 from decaf.zoo.entries import Entry
 
+NOT_HERE = "not here"
 _log = logging.getLogger("decaf")
 
 
@@ -18,7 +19,9 @@ def home() -> Path:
     """Return the folder of the zoo, which need not exist: ``DECAF_HOME``, or the usual one."""
     chosen = os.environ.get("DECAF_HOME")
     if chosen:
-        return Path(os.path.abspath(chosen))
+        with suppress(OSError):  # the current folder was deleted
+            return Path(os.path.abspath(chosen))
+        return Path(chosen)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("decaf"))  # pooch.os_cache, which takes 0.1 s more
@@ -42,6 +45,31 @@ def source(entry: Entry) -> Path:
 def part(entry: Entry) -> Path:
     """Return where the download lies until it is whole."""
     return source(entry).with_name(f"{entry.file}.part")
+
+
+def is_here(entry: Entry) -> bool:
+    """Whether the weights lie in their place, as far as can be told without reading them all."""
+    return what_is_wrong(entry) is None
+
+
+def what_is_wrong(entry: Entry) -> str | None:
+    """Return why there are no weights to use, such as ``NOT_HERE``; None if there are.
+
+    A file is refused that cannot be loaded, or says that it was made from another download.
+    Its values are not looked at: that would take as long as the first photos.
+    """
+    from decaf.weights import load_weights
+
+    target = place(entry)
+    if not os.path.isfile(target):  # also in a folder that may not be searched
+        return NOT_HERE
+    try:
+        found = load_weights(target, widen=False).provenance.get("source")
+    except WeightsError as error:
+        return str(error)
+    if not isinstance(found, dict) or found.get("sha256") != entry.sha256:
+        return f"{target}: must be made from {entry.file}; it says that it is not"
+    return None
 
 
 def forget(entry: Entry) -> None:

@@ -3,34 +3,34 @@
 Bytes go to ``<file>.part`` and are hashed on the way.  What is there already, from an attempt
 that was cut or a process that was killed, is hashed first and then continued (RFC 9110, section
 14: Range, If-Range, Content-Range).  A mirror is given up for the next one as soon as it cannot
-be the right one: another size announced, more bytes than there are, a web page, a wrong hash.
+be the right one: another size announced or none, a web page, a wrong hash, an unknown host.
 It is tried again, after a pause, when its answer was cut, late or slow, or it has an error of
-its own.
+its own.  A server that keeps a connection busy without end is left by :mod:`decaf.zoo.watchdog`.
 
 A redirect may lead to another host, but not from https to http.
 """
 
 from __future__ import annotations
 
-import hashlib
 import http
 import logging
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
 from decaf import __version__
 from decaf.errors import WeightsError
+from decaf.zoo.partial_file import CHUNK, Part
+from decaf.zoo.watchdog import Watchdog
 
-CHUNK = 2**18  # bytes
 MOST_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # errors that may be gone a little later
@@ -46,7 +46,7 @@ class Patience:
     Attributes
     ----------
     timeout : float
-        Seconds without a sign of life, also when connecting.
+        Seconds without a sign of life, to connect, and then until all headers are there.
     window : float
         Seconds over which the speed is measured.
     slowest : float
@@ -65,6 +65,13 @@ class Patience:
 
 
 PATIENCE = Patience()
+
+
+class NoMirrorError(WeightsError):
+    """No mirror has the file; its arguments are pairs: address, reason."""
+
+    def __str__(self) -> str:
+        return "; ".join(f"{url}: {reason}" for url, reason in self.args)
 
 
 class _UselessError(Exception):
@@ -101,14 +108,14 @@ def download(
 
     Raises
     ------
-    WeightsError
+    NoMirrorError
         If no mirror has it; the message says of each one why.
     OSError
         If the file cannot be written, as on a full disk.
     """
     failures = []
     patience = patience or PATIENCE
-    with _Part(part, size, sha256) as file:
+    with Part(part, size, sha256) as file:
         for url in urls:
             _log.info("downloading %s", url)
             try:
@@ -116,48 +123,8 @@ def download(
                 return
             except _UselessError as error:
                 _log.info("%s: %s", url, error)
-                failures.append(f"{url}: {error}")
-    raise WeightsError("; ".join(failures))
-
-
-class _Part(AbstractContextManager["_Part"]):
-    """The file so far, with the hash of all that is in it."""
-
-    def __init__(self, path: Path, whole: int, sha256: str) -> None:
-        self.whole, self.sha256 = whole, sha256
-        # Unbuffered: what has come is in the file, whatever happens to this process.
-        self._file = path.open("a+b", buffering=0)
-        self.size = self._file.seek(0, 2)
-        self._hash = hashlib.sha256()
-        self._file.seek(0)
-        while chunk := self._file.read(CHUNK):
-            self._hash.update(chunk)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
-    def append(self, chunk: bytes) -> None:
-        """Add to the end."""
-        left = memoryview(chunk)
-        while left:
-            left = left[self._file.write(left) :]
-        self._hash.update(chunk)
-        self.size += len(chunk)
-
-    def restart(self) -> None:
-        """Throw away what is there."""
-        self._file.truncate(0)
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def is_right(self) -> bool:
-        """Whether these are the bytes that are wanted."""
-        return self.size == self.whole and self._hash.hexdigest() == self.sha256
+                failures.append((url, str(error)))
+    raise NoMirrorError(*failures)
 
 
 class _Mirror:
@@ -167,7 +134,7 @@ class _Mirror:
         self.url, self.patience, self.report = url, patience, report
         self.etag = ""  # of the version that this mirror sent before
 
-    def fill(self, part: _Part) -> None:
+    def fill(self, part: Part) -> None:
         """Continue the file until it is whole and right."""
         most, failed = part.size, 0
         while True:
@@ -189,35 +156,40 @@ class _Mirror:
                 _log.info("%s: %s; at byte %d, trying again", self.url, error, part.size)
                 time.sleep(self.patience.pause * 2 ** max(0, failed - 1))
 
-    def _read(self, part: _Part) -> None:
+    def _read(self, part: Part) -> None:
         """Append what one answer brings; return when it has brought everything."""
         headers = {"User-Agent": f"decaf/{__version__}"}  # http.client adds: no compression
         if part.size:
             headers["Range"] = f"bytes={part.size}-"
             if self.etag:
                 headers["If-Range"] = self.etag
-        with _open(self.url, headers, self.patience.timeout) as answer:
+        with (
+            Watchdog(self.patience.timeout) as watchdog,
+            _open(self.url, headers, watchdog) as answer,
+        ):
             _check(answer, part)
             etag = answer.headers.get("ETag", "")
             self.etag = etag if etag.startswith('"') else ""  # a weak one says too little
             if answer.status == 200 and part.size:  # it would not continue
                 part.restart()
-            self._append(answer, part)
+            self._append(answer, part, watchdog)
         if part.size < part.whole:
-            raise _AgainError(f"was cut after {part.size:,} of {part.whole:,} bytes")
+            raise _AgainError(
+                watchdog.reason or f"was cut after {part.size:,} of {part.whole:,} bytes"
+            )
 
-    def _append(self, answer: HTTPResponse, part: _Part) -> None:
+    def _append(self, answer: HTTPResponse, part: Part, watchdog: Watchdog) -> None:
+        """Append a body, whose length is known to be that of the rest, while it comes in time."""
+        most = self.patience.window + self.patience.timeout  # that a window can take
+        watchdog.wait(most)
         since, came = time.monotonic(), 0
         while True:
             try:
                 chunk = answer.read1(CHUNK)  # what is there; read() would wait for all of it
             except (OSError, HTTPException, ValueError) as error:
-                raise _AgainError(_brief(error)) from error
+                raise _AgainError(watchdog.reason or _brief(error)) from error
             if not chunk:
                 return
-            if part.size + len(chunk) > part.whole:
-                part.restart()
-                raise _UselessError(f"sends more than {part.whole:,} bytes")
             part.append(chunk)
             self.report(part.size)
             came += len(chunk)
@@ -226,26 +198,56 @@ class _Mirror:
                 if came < self.patience.slowest * (now - since):
                     raise _AgainError(f"sends {came / (now - since):.0f} bytes a second: too slow")
                 since, came = now, 0
+                watchdog.wait(most)
 
 
-def _open(url: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
+class _Http(HTTPHandler):
+    """urllib's handler, but for the connections of a watchdog."""
+
+    def __init__(self, watchdog: Watchdog) -> None:
+        super().__init__()
+        self._connection = partial(watchdog.watched, HTTPConnection)
+
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(self._connection, req)
+
+
+class _Https(HTTPSHandler):
+    """The same with encryption."""
+
+    def __init__(self, watchdog: Watchdog) -> None:
+        trust = _trust()
+        super().__init__(context=trust)
+        self._connection = partial(watchdog.watched, HTTPSConnection, context=trust)
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(self._connection, req)
+
+
+def _open(url: str, headers: dict[str, str], watchdog: Watchdog) -> HTTPResponse:
     """Return the answer, whatever its status, after a few redirects.
 
     urllib would follow them too, but read what comes with them without a limit.
     """
     opener = OpenerDirector()
-    for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler(context=_trust())):
+    for handler in (ProxyHandler(), _Http(watchdog), _Https(watchdog)):
         opener.add_handler(handler)
     for _ in range(MOST_REDIRECTS + 1):
         try:
-            answer: HTTPResponse = opener.open(Request(url, headers=headers), timeout=timeout)
+            request = Request(url, headers=headers)
+            answer: HTTPResponse = opener.open(request, timeout=watchdog.timeout)
+            if watchdog.reason:  # the headers end where it shut the connection down
+                answer.close()
+                raise _AgainError(watchdog.reason)
             if answer.status not in REDIRECTS:
                 return answer
             answer.close()
             target = urljoin(url, answer.headers.get("Location", ""))
             schemes = urlsplit(url).scheme, urlsplit(target).scheme
         except (OSError, HTTPException, ValueError) as error:
-            raise _AgainError(_brief(error)) from error
+            if isinstance(getattr(error, "reason", error), socket.gaierror):  # as without network
+                raise _UselessError(f"the host is not known ({_brief(error)})") from error
+            raise _AgainError(watchdog.reason or _brief(error)) from error
         if schemes[1] not in ("https", schemes[0]):
             raise _UselessError(f"leads from {schemes[0]} to {schemes[1][:20] or 'nowhere'}")
         url = target
@@ -261,7 +263,7 @@ def _trust() -> ssl.SSLContext:
     return context
 
 
-def _check(answer: HTTPResponse, part: _Part) -> None:
+def _check(answer: HTTPResponse, part: Part) -> None:
     """Refuse an answer that cannot be the file, or the rest of it, before any of it is read."""
     status = answer.status
     if status in PASSING:
@@ -272,6 +274,8 @@ def _check(answer: HTTPResponse, part: _Part) -> None:
     if kind == "text/html":  # from a proxy that wants a password, say
         raise _UselessError("sends a web page instead of the file")
     length = answer.headers.get("Content-Length", "")
+    if "Transfer-Encoding" in answer.headers or not re.fullmatch(r"\d{1,18}", length):
+        raise _UselessError("does not say how many bytes it sends")
     start = 0
     if status == 206:
         found = re.fullmatch(
@@ -281,7 +285,7 @@ def _check(answer: HTTPResponse, part: _Part) -> None:
             given = _brief(answer.headers.get("Content-Range"))
             raise _UselessError(f"was asked for bytes {part.size}-, of {part.whole}; sends {given}")
         start = part.size
-    if re.fullmatch(r"\d{1,18}", length) and int(length) != part.whole - start:
+    if int(length) != part.whole - start:
         raise _UselessError(f"has {int(length):,} bytes; expected {part.whole - start:,}")
 
 
