@@ -1,12 +1,72 @@
-"""Write a file: the whole of it under its name, or nothing."""
+"""Files of others are looked at before they are read; our own are written whole, or not at all."""
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from decaf.cursor import Buffer
+from decaf.errors import WeightsError
+
+
+def existing_file(path: str | os.PathLike[str], what: str = "a file") -> Path:
+    """Return the path of a file that is there; not of a pipe, which would be waited for.
+
+    Raises
+    ------
+    WeightsError
+        If there is none, or something else; the message starts with the path and says that it
+        must be `what`.
+    """
+    try:
+        path = Path(path)
+        if path.is_file():
+            return path
+        found = "something else" if path.exists() else "no such file"
+        raise WeightsError(f"{path}: must be {what}; got {'a folder' if path.is_dir() else found}")
+    except (OSError, ValueError, TypeError) as error:  # a NUL in the path, or no path at all
+        raise WeightsError(f"{path}: must be {what} that can be read; got {error}") from error
+
+
+def map_file(path: str | os.PathLike[str], what: str = "a file") -> Buffer:
+    """Map a file into memory, read-only.
+
+    Raises
+    ------
+    WeightsError
+        If it is no regular file, empty, or cannot be read.
+    """
+    path = existing_file(path, what)
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:  # which cannot be mapped
+                raise WeightsError(f"{path}: must not be empty; got 0 bytes")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: must be {what} that can be read; got {error}") from error
+
+
+def read_file(path: str | os.PathLike[str], most: int, what: str = "a file") -> bytes:
+    """Read a file of at most so many bytes.
+
+    Raises
+    ------
+    WeightsError
+        If it is no regular file, larger, or cannot be read.
+    """
+    path = existing_file(path, what)
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise WeightsError(f"{path}: must be {what} that can be read; got {error}") from error
+    if len(data) > most:
+        raise WeightsError(f"{path}: must be {what} of at most {most:,} bytes; got more")
+    return data
 
 
 @contextmanager

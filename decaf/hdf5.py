@@ -26,13 +26,13 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decaf.cursor import Buffer, Cursor
 from decaf.errors import WeightsError
+from decaf.messages import refuse
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOWHERE = 2**64 - 1  # the address of what has not been stored
@@ -41,6 +41,7 @@ MOST_LEVELS = 17  # of a tree; with two entries a node that is enough for MOST_I
 LONGEST_NAME = 1024  # bytes
 MOST_DIMENSIONS = 8
 LARGEST_RATIO = 1000  # bytes that one byte of gzip may stand for
+STRING_COST = 100  # bytes that Python takes for a string besides its text, and a little more
 
 # Messages of an object header (IV.A.2)
 DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL_FILES, LAYOUT = 0x1, 0x2, 0x3, 0x6, 0x7, 0x8
@@ -129,6 +130,13 @@ class Dataset:
         """Bytes of all values, uncompressed."""
         return math.prod(self.shape) * self.type.size
 
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Where the data lie: offset and size of each piece, in bytes."""
+        if self.offset is not None:
+            return [(self.offset, self.stored)]
+        return [(chunk.offset, chunk.size) for chunk in self.chunks]
+
 
 @dataclass
 class Node:
@@ -181,7 +189,8 @@ class File:
         self._items = 0
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
         if data[: len(SIGNATURE)] != SIGNATURE:
-            _refuse("the file", "HDF5, with its signature in front", bytes(data[:8]))
+            advice = "(decaf convert reads files of other programs)"
+            refuse("the file", "HDF5, with its signature in front", f"{bytes(data[:8])!r} {advice}")
         self.root = self._superblock()
 
     def node(self, address: int) -> Node:
@@ -204,7 +213,9 @@ class File:
             elif kind == ATTRIBUTE_INFO:
                 _sparse(message, 2, "attributes")
             elif kind == EXTERNAL_FILES:
-                _refuse("data", "in the file itself", "data stored in other files")
+                refuse("data", "in the file itself", "data stored in other files")
+            elif kind in found:
+                refuse("messages", "there once", f"two of kind {kind}")
             else:
                 found[kind] = body
         if LAYOUT in found:
@@ -214,29 +225,28 @@ class File:
     def text(self, value: Value | Dataset, most: int) -> list[str]:
         """Strings of an attribute or dataset of at most one axis, `most` bytes in all.
 
-        Fixed or variable length; one string for a scalar.  They must be UTF-8.
+        Fixed or variable length; one string for a scalar.  They must be UTF-8.  Every string
+        after the first counts as :data:`STRING_COST` bytes more.
         """
         size = value.type.size
         if size == 0:
-            _refuse("the type", "string of at least one byte", value.type)
+            refuse("the type", "string of at least one byte", value.type)
         variable = value.type.kind == VARIABLE and value.type.bits & 0xF == 1 and size == 16
         if not variable and value.type.kind != STRING:
-            _refuse("the type", "string", value.type)
+            refuse("the type", "string", value.type)
         if len(value.shape) > 1:
-            _refuse("strings", "a scalar or one axis", f"shape {value.shape}")
-        if isinstance(value, Dataset):
-            raw = self._contiguous(value)
-        else:
-            raw = value.raw
+            refuse("strings", "a scalar or one axis", f"shape {value.shape}")
+        count = math.prod(value.shape)
+        total = max(count - 1, 0) * STRING_COST + (0 if variable else count * size)
+        if total > most:  # before any of them is made
+            refuse("strings", f"at most {most:,} bytes", f"{count:,} that take {total:,}")
+        raw = self._contiguous(value) if isinstance(value, Dataset) else value.raw
         parts = [raw[i : i + size] for i in range(0, len(raw), size)]
         if variable:
             places = [self._heap_object(part) for part in parts]
-            total = sum(length for _, length in places)
-        else:
-            places, total = [], len(raw)
-        if total > most:
-            _refuse("strings", f"at most {most:,} bytes", f"{total:,}")
-        if variable:
+            total += sum(length for _, length in places)
+            if total > most:  # they may all be the same bytes of the file
+                refuse("strings", f"at most {most:,} bytes", f"{count:,} that take {total:,}")
             parts = [self.data[offset : offset + length] for offset, length in places]
         padding = 0 if variable else value.type.bits & 0xF  # ends at a NUL, NULs, or spaces
         strip = {0: lambda b: b.partition(b"\0")[0], 2: lambda b: b.rstrip(b" ")}
@@ -248,7 +258,9 @@ class File:
     def integer(self, value: Value) -> int:
         """Value of a scalar integer attribute."""
         if value.type.kind != INTEGER or value.shape != ():
-            _refuse("the value", "one integer", f"{value.type}, shape {value.shape}")
+            refuse("the value", "one integer", f"{value.type}, shape {value.shape}")
+        if value.type.size not in (1, 2, 4, 8):
+            refuse("the value", "an integer of 1, 2, 4 or 8 bytes", value.type)
         big, signed = bool(value.type.bits & 1), bool(value.type.bits & 8)
         return int.from_bytes(value.raw, "big" if big else "little", signed=signed)
 
@@ -261,7 +273,7 @@ class File:
         dtype = dataset.type.dtype
         if dtype is None:
             names = " or ".join(known.name for known in self._floats.values())
-            _refuse("the type", f"little-endian {names}", dataset.type)
+            refuse("the type", f"little-endian {names}", dataset.type)
         if dataset.offset is not None:
             count = math.prod(dataset.shape)
             flat = np.frombuffer(self.data, dtype, count, dataset.offset)
@@ -285,11 +297,11 @@ class File:
             start.take(4)
         sizes = start.uint(1), start.uint(1)
         if sizes != (8, 8):
-            _refuse("addresses and lengths", "8 bytes long each", sizes)
+            refuse("addresses and lengths", "8 bytes long each", sizes)
         start.take({0: 9, 1: 13}.get(version, 1))
         base, _, end = start.uint(8), start.uint(8), start.uint(8)
         if base != 0:
-            _refuse("addresses", "counted from the start of the file", f"a base of {base}")
+            refuse("addresses", "counted from the start of the file", f"a base of {base}")
         Cursor(self.data, 0, end)  # notices a file that was cut off anywhere
         if version < 2:
             start.take(16)
@@ -299,7 +311,7 @@ class File:
         """Call this before reading: blocks may overlap, so few bytes can stand for many items."""
         self._items += items
         if self._items > MOST_ITEMS:
-            _refuse("the file", f"of at most {MOST_ITEMS:,} links, messages and chunks", "more")
+            refuse("the file", f"of at most {MOST_ITEMS:,} links, messages and chunks", "more")
 
     def _messages(self, address: int) -> Iterator[tuple[int, bytes]]:
         """Kind and body of every message of an object header (IV.A.1) that is of use here."""
@@ -331,7 +343,7 @@ class File:
                 if kind not in UNDERSTOOD:
                     continue
                 if flags & 2:
-                    _refuse("messages", "in the header that they describe", "a shared message")
+                    refuse("messages", "in the header that they describe", "a shared message")
                 if kind != CONTINUATION:
                     yield kind, body
                     continue
@@ -339,26 +351,26 @@ class File:
                 start, size = more.uint(8), more.uint(8)
                 if new:
                     if size < 8 or Cursor(self.data, start, size).take(4) != b"OCHK":
-                        _refuse("a header's continuation", "marked as one", f"none at {start:,}")
+                        refuse("a header's continuation", "marked as one", f"none at {start:,}")
                     start, size = start + 4, size - 8  # its mark and its checksum
                 if start in seen:
-                    _refuse("a header", "without loops", f"byte {start:,} twice")
+                    refuse("a header", "without loops", f"byte {start:,} twice")
                 total += size
                 if total > len(self.data):
-                    _refuse("a header", "no larger than the file", f"blocks of {total:,} bytes")
+                    refuse("a header", "no larger than the file", f"blocks of {total:,} bytes")
                 seen.add(start)
                 blocks.append((start, size))
 
     def _add_link(self, links: dict[str, int | str], name: bytes, target: int | str) -> None:
         self._count()
         if len(name) > LONGEST_NAME:
-            _refuse("names", f"at most {LONGEST_NAME:,} bytes", f"{len(name):,}")
+            refuse("names", f"at most {LONGEST_NAME:,} bytes", f"{len(name):,}")
         try:
             key = name.decode()
         except UnicodeDecodeError as error:
             raise WeightsError(f"names must be UTF-8; got {name[:50]!r}") from error
         if key in links:
-            _refuse("members", "of different names", f"{key[:50]!r} twice")
+            refuse("members", "of different names", f"{key[:50]!r} twice")
         links[key] = target
 
     def _link(self, message: Cursor, links: dict[str, int | str]) -> None:
@@ -394,7 +406,7 @@ class File:
                 end = self.data.find(b"\0", name, min(start + size, name + LONGEST_NAME + 1))
                 if offset >= size or end < 0:
                     expected = f"inside the group's heap, at most {LONGEST_NAME:,} bytes each"
-                    _refuse("names", expected, f"one at {offset:,} of {size:,}")
+                    refuse("names", expected, f"one at {offset:,} of {size:,}")
                 self._add_link(links, self.data[name:end], "soft" if kind == 2 else target)
 
     def _tree(self, address: int, kind: int, key_size: int) -> Iterator[tuple[bytes, int]]:
@@ -407,9 +419,9 @@ class File:
             head.expect(what="tree", type=(kind,))
             level, count = head.uint(1), head.uint(2)
             if expected_level is not None and level != expected_level:
-                _refuse("the level of a tree", str(expected_level), level)
+                refuse("the level of a tree", str(expected_level), level)
             if level > MOST_LEVELS:
-                _refuse("the level of a tree", f"at most {MOST_LEVELS}", level)
+                refuse("the level of a tree", f"at most {MOST_LEVELS}", level)
             self._count(1 + count)  # the node and its entries: chunks, SNODs, or further nodes
             body = Cursor(self.data, address + 24, count * (key_size + 8))
             entries = [(body.take(key_size), body.uint(8)) for _ in range(count)]
@@ -422,7 +434,7 @@ class File:
         """Read an attribute (IV.A.2.m)."""
         version = message.expect(what="attribute", version=(1, 2, 3))
         if message.uint(1) and version > 1:
-            _refuse("attributes", "of a type of their own", "a shared type")
+            refuse("attributes", "of a type of their own", "a shared type")
         sizes = [message.uint(2) for _ in range(3)]
         if version == 3:
             message.take(1)  # character set of the name; all are read as UTF-8
@@ -430,7 +442,9 @@ class File:
         for size in sizes:
             parts.append(message.take(size))
             message.take(-size % 8 if version == 1 else 0)
-        name = parts[0].partition(b"\0")[0].decode(errors="replace")
+        name = parts[0].partition(b"\0")[0].decode(errors="backslashreplace")
+        if name in attributes:
+            refuse("attributes", "of different names", f"{name[:50]!r} twice")
         try:
             kind, shape = _type(parts[1]), _shape(parts[2])
             raw = message.take(kind.size * math.prod(shape))
@@ -465,7 +479,7 @@ class File:
             self._heaps[address] = objects
         offset, stored = self._heaps[address].get(index, (0, 0))
         if length > stored:
-            _refuse("a string", f"of {length:,} bytes", f"{stored:,} at {address:,}")
+            refuse("a string", f"of {length:,} bytes", f"{stored:,} at {address:,}")
         return offset, length
 
     # Datasets
@@ -474,7 +488,7 @@ class File:
         """Read type, shape, place and filters; check the place against the file (IV.A.2.i)."""
         for needed, name in ((DATATYPE, "type"), (DATASPACE, "shape")):
             if needed not in messages:
-                _refuse("a dataset", f"with a {name}", "none")
+                refuse("a dataset", f"with a {name}", "none")
         kind, shape = _type(messages[DATATYPE], self._floats), _shape(messages[DATASPACE])
         filters = _filters(messages.get(FILTERS))
         body = messages[LAYOUT]
@@ -487,15 +501,18 @@ class File:
             return self._chunked_layout(layout, kind, shape, bool(filters))
         names = {0: "data inside the header", 2: "chunks of a newer kind", 3: "virtual data"}
         got = names.get(place, f"layout {place}")
-        _refuse("data", 'contiguous, or in chunks as libver="earliest" writes them', got)
+        refuse("data", 'contiguous, or in chunks as libver="earliest" writes them', got)
 
     def _contiguous_layout(self, layout: Cursor, kind: Type, shape: tuple[int, ...]) -> Dataset:
         offset, stored = layout.uint(8), layout.uint(8)
         dataset = Dataset(kind, shape, offset, stored)
         if offset == NOWHERE:
-            _refuse("data", f"{dataset.nbytes:,} bytes in the file", "none")
+            refuse("data", f"{dataset.nbytes:,} bytes in the file", "none")
+        # Beside an axis of 0, the others could be of any length.
+        if not all(1 <= axis <= len(self.data) for axis in shape):
+            refuse("the axes", f"1 to {len(self.data):,} long", f"shape {shape}")
         if stored != dataset.nbytes:
-            _refuse("stored data", f"{dataset.nbytes:,} bytes for shape {shape}", f"{stored:,}")
+            refuse("stored data", f"{dataset.nbytes:,} bytes for shape {shape}", f"{stored:,}")
         Cursor(self.data, offset, stored)
         return dataset
 
@@ -506,9 +523,9 @@ class File:
         tree = layout.uint(8)
         chunk_shape = [layout.uint(4) for _ in range(axes)]
         if axes < 1 or axes != len(shape) or layout.uint(4) != kind.size:
-            _refuse("chunks", f"of {len(shape)} axes and values of {kind}", f"{axes} axes")
+            refuse("chunks", f"of {len(shape)} axes and values of {kind}", f"{axes} axes")
         if not all(0 < c <= s for c, s in zip(chunk_shape, shape, strict=True)):
-            _refuse("chunks", f"no larger than the data, {shape}", tuple(chunk_shape))
+            refuse("chunks", f"no larger than the data, {shape}", tuple(chunk_shape))
         expected = math.prod(-(-s // c) for s, c in zip(shape, chunk_shape, strict=True))
         chunks: dict[tuple[int, ...], Chunk] = {}
         for key, offset in self._tree(tree, 1, 8 + 8 * (axes + 1)) if tree != NOWHERE else ():
@@ -523,17 +540,17 @@ class File:
             for p, c, s in zip(place, chunk_shape, shape, strict=True)
         )
         if len(chunks) != expected or not right:
-            _refuse("chunks", f"{expected:,} that cover {shape}", f"{len(chunks):,}")
+            refuse("chunks", f"{expected:,} that cover {shape}", f"{len(chunks):,}")
         stored = sum(chunk.size for chunk in chunks.values())
         dataset = Dataset(kind, shape, None, stored, tuple(chunks.values()), tuple(chunk_shape))
         largest = LARGEST_RATIO * stored if filtered else stored
         if dataset.nbytes > largest:
-            _refuse("data", f"at most {largest:,} bytes from {stored:,} stored", dataset.nbytes)
+            refuse("data", f"at most {largest:,} bytes from {stored:,} stored", dataset.nbytes)
         return dataset
 
     def _contiguous(self, dataset: Dataset) -> bytes:
         if dataset.offset is None:
-            _refuse("strings", "contiguous", "chunks")
+            refuse("strings", "contiguous", "chunks")
         return self.data[dataset.offset : dataset.offset + dataset.stored]
 
     def _unpack(self, dataset: Dataset, chunk: Chunk) -> bytes:
@@ -545,7 +562,7 @@ class File:
             except zlib.error as error:
                 raise WeightsError(f"chunks must be intact; got {error}") from error
         if len(raw) != size:
-            _refuse("a chunk", f"{size:,} bytes", f"{len(raw):,}")
+            refuse("a chunk", f"{size:,} bytes", f"{len(raw):,}")
         return raw
 
 
@@ -563,9 +580,9 @@ def _shape(body: bytes) -> tuple[int, ...]:
     version = message.expect(what="shape", version=(1, 2))
     axes, _, kind = message.uint(1), message.uint(1), message.uint(1)
     if axes > MOST_DIMENSIONS:
-        _refuse("a shape", f"at most {MOST_DIMENSIONS} axes", axes)
+        refuse("a shape", f"at most {MOST_DIMENSIONS} axes", axes)
     if version == 2 and kind == 2:
-        _refuse("a shape", "one that holds values", "the null shape")
+        refuse("a shape", "one that holds values", "the null shape")
     message.take(4 if version == 1 else 0)
     return tuple(message.uint(8) for _ in range(axes))
 
@@ -582,7 +599,7 @@ def _filters(body: bytes | None) -> tuple[int, ...]:
     for _ in range(count):
         number = message.uint(2)
         if number != GZIP or numbers:
-            _refuse("filters", "none, or gzip once", FILTER_NAMES.get(number, f"filter {number}"))
+            refuse("filters", "none, or gzip once", FILTER_NAMES.get(number, f"filter {number}"))
         numbers.append(number)
         name_size = message.uint(2) if version == 1 else 0
         message.take(2)
@@ -596,14 +613,10 @@ def _sparse(message: Cursor, counter_size: int, what: str) -> None:
     message.take(1)
     message.take(counter_size * (message.uint(1) & 1))
     if message.uint(8) != NOWHERE:
-        _refuse(what, 'stored as libver="earliest" does', "dense storage")
+        refuse(what, 'stored as libver="earliest" does', "dense storage")
 
 
 def _signature(part: Cursor, expected: bytes) -> None:
     at, got = part.at, part.take(4)
     if got != expected:
-        _refuse(f"the block at byte {at:,}", expected.decode(), got)
-
-
-def _refuse(what: str, expected: str, got: object) -> NoReturn:
-    raise WeightsError(f"{what} must be {expected}; got {got}")
+        refuse(f"the block at byte {at:,}", expected.decode(), got)

@@ -6,7 +6,8 @@
 
 Every field is written out, also where it has its default, so that a file means the same when
 a later version has other defaults.  Only ``inputs`` is left out where the layer before is meant.
-The way back is strict: a field too many, too few or of the wrong type is an error.
+The way back is strict: a field too many, too few or of the wrong type is an error.  Names of
+layers with parameters become paths in a file, so that none may be in another, nor lead out of it.
 """
 
 from __future__ import annotations
@@ -80,7 +81,21 @@ def architecture_from_dict(values: Any) -> Architecture:
             f"{name}: layers must be a list of at most {MOST_LAYERS:,}; got {got}"
         )
     built = tuple(_layer_from_dict(layer, i) for i, layer in enumerate(layers))
-    return Architecture(name, tuple(shape), built)
+    architecture = Architecture(name, tuple(shape), built)
+    _check_paths(architecture)
+    return architecture
+
+
+def _check_paths(architecture: Architecture) -> None:
+    """The parameters are ``conv1/weight`` and so on: each must be a path of its own."""
+    paths = architecture.parameter_shapes.keys()
+    for path in paths:
+        parts = path.split("/")
+        above = {"/".join(parts[:i]) for i in range(1, len(parts))}
+        if not {"", ".", ".."}.isdisjoint(parts) or above & paths:
+            raise ArchitectureError(
+                f"{path}: must be a path of its own, without empty parts and dots; got {path!r}"
+            )
 
 
 def _layer_to_dict(layer: Layer) -> dict[str, Any]:

@@ -307,7 +307,13 @@ class Concat(Layer):
                 f"inputs must agree in all but their channels; expected (*, {first[1:]})",
                 shape,
             )
-        return sum(shape[0] for shape in inputs), *first[1:]
+        channels = sum(shape[0] for shape in inputs)
+        self._need(  # before the next layer: concats of concats grow like powers
+            channels * math.prod(first[1:]) <= LARGEST_OUTPUT,
+            f"output must be at most {LARGEST_OUTPUT:,} values an image",
+            (channels, *first[1:]),
+        )
+        return channels, *first[1:]
 
 
 @dataclass(frozen=True)

@@ -32,44 +32,40 @@ unpacked, and half-precision ones are widened to float32, unless the caller want
 are: contiguous float16 is mapped then, too.  A file may be replaced or deleted while it is
 mapped, but must not be overwritten or cut in place.
 
-Nothing in a file is trusted (:mod:`decaf.hdf5`), and nothing is allocated before everything
-is known to fit the architecture.  NaN and infinity are refused when saving but not looked for
-when loading, which would read the whole file.
+Nothing in a file is trusted (:mod:`decaf.hdf5`), no two parameters share a byte of it, and
+nothing is allocated before everything is known to fit the architecture.  NaN and infinity are
+refused when saving but not looked for when loading, which would read the whole file.
 """
 
 from __future__ import annotations
 
-import io
-import json
+import itertools
 import math
 import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decaf.cursor import Buffer
 from decaf.errors import ArchitectureError, ImageError, WeightsError
-from decaf.files import replacing
+from decaf.files import map_file, replacing
 from decaf.hdf5 import LARGEST_RATIO, Dataset, File, Node, Value
+from decaf.json_file import LARGEST_JSON, parse_json
 from decaf.mean_image import MeanImage
+from decaf.messages import brief, names, refuse
 from decaf.preprocessing import Preprocessing
-from decaf.serialize import architecture_from_dict, architecture_to_dict
+from decaf.serialize import architecture_from_dict
 from decaf.specs import Architecture
+from decaf.weights_writer import FORMAT, FORMAT_VERSION, LARGEST_LABELS, write_hdf5
 
-FORMAT = "decaf-weights"
-FORMAT_VERSION = 1
 MEMBERS = {"labels", "label_ids", "mean_image", "parameters"}
-ALIGNMENT = 64  # bytes; a cache line, and the widest vector
-LARGEST_JSON = 2**22  # bytes; SqueezeNet takes 8,000
-LARGEST_LABELS = 2**24  # bytes
-CHECKED_AT_ONCE = 2**22  # bytes of parameters
 DEEPEST = 16  # groups inside groups
 
 
@@ -156,19 +152,7 @@ def load_weights(path: str | os.PathLike[str], *, widen: bool = True) -> Weights
         If the file cannot be read, is not what the head of this module describes, or does not
         fit the architecture that it names; the message starts with the path.
     """
-    try:
-        path = Path(path)
-        if not path.is_file():  # also for a pipe, which would be waited for
-            found = "something else" if path.exists() else "no such file"
-            raise WeightsError(f"{path}: must be a file; got {found}")
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data: Buffer = b""
-            if size:  # nothing cannot be mapped
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError, TypeError) as error:  # a NUL in the path, or no path at all
-        raise WeightsError(f"{path}: must be a readable file; got {error}") from error
-    return _parse(data, path, widen)
+    return _parse(map_file(path), Path(path), widen)
 
 
 def save_weights(
@@ -214,11 +198,11 @@ def save_weights(
         the file cannot be written.
     """
     if not isinstance(path, (str, os.PathLike)):
-        _refuse("path", "a path", type(path).__name__)
+        refuse("path", "a path", type(path).__name__)
     path = Path(path)
     try:
         with replacing(path) as file:
-            _write(
+            write_hdf5(
                 file, architecture, parameters, preprocessing, labels, label_ids, provenance, dtype
             )
             file.flush()
@@ -246,16 +230,16 @@ def _parse(data: Buffer, path: Path, widen: bool) -> Weights:
         )
         provenance = _json(file, root, "provenance")
         if not isinstance(provenance, dict):
-            _refuse("provenance", "a dictionary", type(provenance).__name__)
+            refuse("provenance", "a dictionary", type(provenance).__name__)
         if preprocessing.input_shape != architecture.input_shape:
-            _refuse(
+            refuse(
                 "the preprocessing's shape",
                 f"what the network takes, {architecture.input_shape}",
                 preprocessing.input_shape,
             )
         labels = _labels(file, root, "labels", architecture.classes)
         if labels is None:
-            _refuse("labels", f"{architecture.classes} strings", "none")
+            refuse("labels", f"{architecture.classes} strings", "none")
         return Weights(
             architecture,
             MappingProxyType(_parameters(file, root, architecture, len(data), widen)),
@@ -267,27 +251,27 @@ def _parse(data: Buffer, path: Path, widen: bool) -> Weights:
             data,
         )
     except (WeightsError, ArchitectureError, ImageError) as error:
-        raise WeightsError(f"{path}: {_brief(error)}") from error
+        raise WeightsError(f"{path}: {brief(error)}") from error
 
 
 def _check_format(file: File, root: Node) -> None:
     if root.links is None:
-        _refuse("the root", "a group", "a dataset")
+        refuse("the root", "a group", "a dataset")
     if "format" not in root.attributes:
-        _refuse("the attribute format", FORMAT, "none: this is some other HDF5 file")
+        refuse("the attribute format", FORMAT, "none: this is some other HDF5 file")
     found = _string(file, root.attributes["format"], "format", 100)
     if found != FORMAT:
-        _refuse("the attribute format", FORMAT, repr(found))
+        refuse("the attribute format", FORMAT, repr(found))
     if "format_version" not in root.attributes:
-        _refuse("the attribute format_version", str(FORMAT_VERSION), "none")
+        refuse("the attribute format_version", str(FORMAT_VERSION), "none")
     version = file.integer(root.attributes["format_version"])
     if version != FORMAT_VERSION:
         advice = ": upgrade decaf to read it" if version > FORMAT_VERSION else ""
-        _refuse("the attribute format_version", str(FORMAT_VERSION), f"{version}{advice}")
+        refuse("the attribute format_version", str(FORMAT_VERSION), f"{version}{advice}")
     _no_links(root.links, "")
     unknown = root.links.keys() - MEMBERS
     if unknown:
-        _refuse("the root", f"without members but {_names(MEMBERS)}", _names(unknown))
+        refuse("the root", f"without members but {names(MEMBERS)}", names(unknown))
 
 
 def _string(file: File, value: Value | Dataset, name: str, most: int) -> str:
@@ -301,25 +285,12 @@ def _string(file: File, value: Value | Dataset, name: str, most: int) -> str:
 def _json(file: File, root: Node, name: str) -> Any:
     """Read an attribute that holds JSON; strictly, and of limited size and depth."""
     if name not in root.attributes:
-        _refuse(f"the attribute {name}", "JSON", "none")
+        refuse(f"the attribute {name}", "JSON", "none")
     text = _string(file, root.attributes[name], name, LARGEST_JSON)
-
-    def constant(word: str) -> NoReturn:
-        _refuse("numbers", "finite", word)
-
-    def without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            _refuse("keys", "different from each other", _names([key for key, _ in pairs]))
-        return found
-
     try:
-        value = json.loads(text, parse_constant=constant, object_pairs_hook=without_repetition)
-        # An infinity can hide in 1e999, and half a character in an escape.
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-    except (ValueError, RecursionError, WeightsError) as error:
+        return parse_json(text)
+    except ValueError as error:
         raise WeightsError(f"{name}: must be valid JSON; {error}") from error
-    return value
 
 
 def _labels(file: File, root: Node, name: str, classes: int) -> tuple[str, ...] | None:
@@ -328,20 +299,20 @@ def _labels(file: File, root: Node, name: str, classes: int) -> tuple[str, ...] 
     links = root.links or {}
     if name in links:
         if value is not None:
-            _refuse(name, "a dataset or an attribute", "both")
+            refuse(name, "a dataset or an attribute", "both")
         value = _node(file, links[name], name).dataset
         if value is None:
-            _refuse(name, "a dataset", "a group")
+            refuse(name, "a dataset", "a group")
     if value is None:
         return None
     if value.shape != (classes,):
-        _refuse(name, f"one string for each of {classes} classes", f"shape {value.shape}")
+        refuse(name, f"one string for each of {classes} classes", f"shape {value.shape}")
     try:
         texts = tuple(file.text(value, LARGEST_LABELS))
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from error
     if len(texts) != classes:
-        _refuse(name, f"one string for each of {classes} classes", len(texts))
+        refuse(name, f"one string for each of {classes} classes", len(texts))
     return texts
 
 
@@ -353,7 +324,7 @@ def _mean_image(file: File, root: Node) -> MeanImage | None:
     dataset = _node(file, links["mean_image"], "mean_image").dataset
     if dataset is None or dataset.type.dtype is None or dataset.offset is None:
         got = "a group" if dataset is None else dataset.type
-        _refuse("mean_image", "a contiguous dataset of float32", got)
+        refuse("mean_image", "a contiguous dataset of float32", got)
     return MeanImage(file.array(dataset))
 
 
@@ -364,33 +335,38 @@ def _parameters(
     expected = architecture.parameter_shapes
     values = sum(map(math.prod, expected.values()))
     if 2 * values > LARGEST_RATIO * size:
-        _refuse("parameters", f"no more than {size:,} bytes can hold", f"{values:,}")
+        refuse("parameters", f"no more than {size:,} bytes can hold", f"{values:,}")
     links = root.links or {}
     if "parameters" not in links:
-        _refuse("the root", "a group with the member parameters", "none")
+        refuse("the root", "a group with the member parameters", "none")
     found = dict(_walk(file, links["parameters"]))
     missing, extra = expected.keys() - found.keys(), found.keys() - expected.keys()
     if missing or extra:
-        _refuse(
+        refuse(
             "parameters",
             "those of the architecture",
-            f"missing {_names(missing) or 'none'}; extra {_names(extra) or 'none'}",
+            f"missing {names(missing) or 'none'}; extra {names(extra) or 'none'}",
         )
     for name, shape in expected.items():
         dataset = found[name]
         if dataset is None:
-            _refuse(name, f"a dataset of shape {shape}", "a group")
+            refuse(name, f"a dataset of shape {shape}", "a group")
         if dataset.type.dtype is None:
-            _refuse(name, "little-endian float32 or float16", dataset.type)
+            refuse(name, "little-endian float32 or float16", dataset.type)
         if dataset.shape != shape:
-            _refuse(name, f"of shape {shape}", dataset.shape)
-    datasets = {name: found[name] for name in expected}
-    stored = sum(dataset.stored for dataset in datasets.values() if dataset)
-    if stored > size:
-        _refuse("parameters", f"within the {size:,} bytes of the file", f"{stored:,} bytes")
-    return {
-        name: _array(file, name, dataset, widen) for name, dataset in datasets.items() if dataset
-    }
+            refuse(name, f"of shape {shape}", dataset.shape)
+    datasets = {name: dataset for name in expected if (dataset := found[name])}
+    _no_overlap(datasets)
+    return {name: _array(file, name, dataset, widen) for name, dataset in datasets.items()}
+
+
+def _no_overlap(datasets: Mapping[str, Dataset]) -> None:
+    """Each byte belongs to one parameter: together they are no larger than the file, then."""
+    places = sorted((*place, name) for name, data in datasets.items() for place in data.places)
+    for (offset, size, name), (following, _, other) in itertools.pairwise(places):
+        if offset + size > following:
+            both = name if name == other else f"{name} and {other}"
+            refuse(both, "in places of their own", f"byte {following:,} twice")
 
 
 def _array(file: File, name: str, dataset: Dataset, widen: bool) -> NDArray[Any]:
@@ -416,7 +392,7 @@ def _walk(file: File, target: int | str) -> Iterator[tuple[str, Dataset | None]]
             yield path[1:], node.dataset
             continue
         if target in seen or depth > DEEPEST:
-            _refuse(f"parameters{path}", "in a tree of groups", "a group inside itself")
+            refuse(f"parameters{path}", "in a tree of groups", "a group inside itself")
         seen.add(target)
         _no_links(node.links, f"parameters{path}/")
         todo += [(f"{path}/{name}", link, depth + 1) for name, link in node.links.items()]
@@ -426,208 +402,17 @@ def _walk(file: File, target: int | str) -> Iterator[tuple[str, Dataset | None]]
 
 def _node(file: File, target: int | str, name: str) -> Node:
     if isinstance(target, str):
-        _refuse(name, "in the file itself", f"a link ({target})")
+        refuse(name, "in the file itself", f"a link ({target})")
     try:
         node = file.node(target)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from error
     if (node.links is None) == (node.dataset is None):
-        _refuse(name, "a group or a dataset", "neither")
+        refuse(name, "a group or a dataset", "neither")
     return node
 
 
 def _no_links(links: Mapping[str, int | str], where: str) -> None:
     for name, target in links.items():
         if isinstance(target, str):
-            _refuse(f"{where}{name}", "in the file itself", f"a link ({target})")
-
-
-# Saving
-
-
-def _write(
-    stream: BinaryIO,
-    architecture: Architecture,
-    parameters: Mapping[str, ArrayLike],
-    preprocessing: Preprocessing,
-    labels: Sequence[str],
-    label_ids: Sequence[str] | None,
-    provenance: Mapping[str, Any] | None,
-    dtype: str,
-) -> None:
-    """Write a file; each parameter is converted, checked and written before the next."""
-    import h5py
-
-    for name, given, kind, expected in (
-        ("architecture", architecture, Architecture, "an Architecture"),
-        ("parameters", parameters, Mapping, "a mapping from names to arrays"),
-        ("preprocessing", preprocessing, Preprocessing, "a Preprocessing"),
-        ("labels", labels, Sized, "a sequence of strings"),
-        ("label_ids", label_ids, (Sized, type(None)), "a sequence of strings, or None"),
-        ("provenance", provenance, (Mapping, type(None)), "a mapping, or None"),
-    ):
-        if not isinstance(given, kind):
-            _refuse(name, expected, type(given).__name__)
-    if dtype not in ("float32", "float16"):
-        _refuse("dtype", "float32 or float16", repr(dtype))
-    missing = architecture.parameter_shapes.keys() - parameters.keys()
-    extra = parameters.keys() - architecture.parameter_shapes.keys()
-    if missing or extra:
-        _refuse(
-            "parameters",
-            f"those of {architecture.name}",
-            f"missing {_names(missing) or 'none'}; extra {_names(extra) or 'none'}",
-        )
-    paths = set(architecture.parameter_shapes)
-    for name in paths:
-        parts = name.split("/")
-        above = {"/".join(parts[:i]) for i in range(1, len(parts))}
-        if not {"", ".", ".."}.isdisjoint(parts) or above & paths:
-            _refuse(name, "a path of its own, without empty parts and dots", repr(name))
-    attributes = {
-        "architecture": architecture_to_dict(architecture),
-        "preprocessing": preprocessing.to_dict(),
-        "provenance": dict(provenance or {}),
-    }
-    # The oldest layout is what every HDF5 library reads, and decaf.hdf5 too.
-    layout = {"libver": ("earliest", "v108"), "alignment_threshold": 1}
-    sink = _Sink(stream)
-    with h5py.File(sink, "w", alignment_interval=ALIGNMENT, **layout) as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        for name, value in attributes.items():
-            file.attrs[name] = _to_json(name, value)
-        for name, texts in (("labels", labels), ("label_ids", label_ids)):
-            if texts is not None:
-                encoded = _encode(name, texts, architecture.classes)
-                kind = h5py.string_dtype("utf-8", encoded.dtype.itemsize)
-                file.create_dataset(name, data=encoded.astype(kind), track_times=False)
-        if isinstance(preprocessing.mean, MeanImage):
-            mean = preprocessing.mean.values.astype("<f4")
-            file.create_dataset("mean_image", data=mean, track_times=False)
-        group = file.create_group("parameters")
-        for name, shape in architecture.parameter_shapes.items():
-            array = _to_array(name, parameters[name], shape, dtype)
-            group.create_dataset(name, data=array, track_times=False)
-            if sink.error:
-                break
-    if sink.error:
-        raise sink.error
-
-
-class _Sink(io.RawIOBase):
-    """A file for the HDF5 library, which must not hear of a full disk: it does not survive that.
-
-    After the first error nothing more is written, and the library does not notice.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
-        self.error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        self._try(self.stream.write, data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._try(self.stream.seek, offset, whence) or 0
-
-    def tell(self) -> int:
-        return self._try(self.stream.tell) or 0
-
-    def truncate(self, size: int | None = None) -> int:
-        return self._try(self.stream.truncate, size) or 0
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._try(self.stream.read, len(buffer)) or b""
-        buffer[: len(data)] = data
-        return len(data)
-
-    def flush(self) -> None:
-        self._try(self.stream.flush)
-
-    def _try(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        if self.error is None:
-            try:
-                return function(*arguments)
-            except OSError as error:
-                self.error = error
-        return None
-
-
-def _to_json(name: str, value: Any) -> str:
-    try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        if json.loads(text) != value:
-            _refuse(name, "the same when read again from JSON", "keys or values that change")
-        size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{name}: must be something that JSON can hold; {error}") from error
-    if size > LARGEST_JSON:
-        _refuse(name, f"at most {LARGEST_JSON:,} bytes of JSON", f"{size:,}")
-    return text
-
-
-def _encode(name: str, texts: Sequence[str], classes: int) -> NDArray[np.bytes_]:
-    if isinstance(texts, str) or len(texts) != classes:
-        _refuse(name, f"one string for each of {classes} classes", len(texts))
-    for text in texts:
-        if not isinstance(text, str) or "\0" in text:
-            _refuse(name, "strings without NUL characters", repr(text))
-    try:
-        encoded = [text.encode() for text in texts]
-    except UnicodeEncodeError as error:
-        raise WeightsError(f"{name}: must be valid Unicode; {error}") from error
-    longest = max(1, *map(len, encoded))
-    if longest * classes > LARGEST_LABELS:
-        _refuse(name, f"at most {LARGEST_LABELS // classes:,} bytes each", f"{longest:,}")
-    return np.array(encoded, f"S{longest}")
-
-
-def _to_array(
-    name: str, values: ArrayLike, shape: tuple[int, ...], dtype: str
-) -> NDArray[np.floating]:
-    """Convert to what is stored: little-endian, contiguous, finite."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # nested lists of uneven lengths
-        raise WeightsError(f"{name}: must be an array; {error}") from error
-    if array.dtype.kind != "f":
-        _refuse(name, "an array of floats", array.dtype)
-    if array.shape != shape:
-        _refuse(name, f"of shape {shape}", array.shape)
-    broken = array.size - _count_finite(array)
-    if broken:
-        _refuse(name, "finite", f"{broken:,} NaN or infinite")
-    with np.errstate(over="ignore", under="ignore"):
-        stored = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<"))
-    if stored.dtype.itemsize < array.dtype.itemsize and _count_finite(stored) < stored.size:
-        largest = np.finfo(dtype).max
-        _refuse(name, f"at most {largest:g} in size to be {dtype}", f"{np.abs(array).max():g}")
-    return stored
-
-
-def _count_finite(array: NDArray[np.floating]) -> int:
-    """Count in pieces of some megabytes: a mask of all weights would be a quarter of them."""
-    pieces = np.array_split(array, 1 + array.nbytes // CHECKED_AT_ONCE)
-    return sum(int(np.count_nonzero(np.isfinite(piece))) for piece in pieces)
-
-
-# Messages
-
-
-def _names(names: Any) -> str:
-    """List a few names, and say how many more there are."""
-    ordered = sorted(map(str, names))
-    more = f" and {len(ordered) - 8:,} more" if len(ordered) > 8 else ""
-    return ", ".join(name[:60] for name in ordered[:8]) + more
-
-
-def _brief(error: Exception) -> str:
-    """Return what an error says, on one line of reasonable length: files can be creative."""
-    text = "".join(c if c.isprintable() else "?" for c in str(error))
-    return text if len(text) <= 1000 else f"{text[:1000]}..."
-
-
-def _refuse(what: str, expected: str, got: object) -> NoReturn:
-    raise WeightsError(f"{what} must be {expected}; got {got}")
+            refuse(f"{where}{name}", "in the file itself", f"a link ({target})")

@@ -133,6 +133,7 @@ def test_numbers_that_make_no_layer(make: Any, said: str) -> None:
         ((MaxPool("a", 2, 2), Concat("b", inputs=("data", "a"))), "b: inputs must agree"),
         ((AdaptiveAvgPool("a", 2**20),), "a: output must be at most 16,777,216 values"),
         ((Conv("a", 2**20, 1),), "a: output must be at most"),
+        ((Concat("a", inputs=("data",) * 2**17),), "a: output must be at most"),
     ],
 )
 def test_layers_that_make_no_network(layers: tuple[Layer, ...], said: str) -> None:

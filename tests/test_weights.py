@@ -28,9 +28,10 @@ import decaf.hdf5
 import decaf.weights
 from decaf.architectures import decaf_mini, squeezenet1_1
 from decaf.errors import WeightsError
+from decaf.json_file import LARGEST_JSON
 from decaf.mean_image import MeanImage
 from decaf.preprocessing import Preprocessing
-from decaf.serialize import architecture_to_dict
+from decaf.serialize import MOST_LAYERS, architecture_to_dict
 from decaf.specs import Architecture, Conv, Flatten, Linear, MaxPool, ReLU, Softmax
 from decaf.weights import default_weights, load_weights, save_weights
 
@@ -437,13 +438,13 @@ REFUSED: dict[str, tuple[Callable[[h5py.File], Any], str]] = {
     "no architecture": (lambda f: f.attrs.pop("architecture"), "architecture must be JSON"),
     "not JSON": (attribute("architecture", "{"), "architecture: must be valid JSON"),
     "JSON list": (attribute("architecture", "[]"), "architecture: must be a dictionary"),
-    "JSON NaN": (attribute("provenance", '{"a": NaN}'), "finite; got NaN"),
-    "JSON infinity": (attribute("provenance", '{"a": -Infinity}'), "finite; got -Infinity"),
+    "JSON NaN": (attribute("provenance", '{"a": NaN}'), "finite, got NaN"),
+    "JSON infinity": (attribute("provenance", '{"a": -Infinity}'), "finite, got -Infinity"),
     "JSON too large": (attribute("provenance", '{"a": [1e999]}'), "provenance: must be valid JSON"),
     "JSON deep": (attribute("provenance", "[" * 30_000), "provenance: must be valid JSON"),
     "JSON deep 2": (attribute("architecture", '{"name":' * 7000), "must be valid JSON"),
     "JSON huge integer": (attribute("preprocessing", '{"a": ' + "9" * 5000 + "}"), "JSON"),
-    "JSON twice": (attribute("provenance", '{"a": 1, "a": 2}'), "different from each other"),
+    "JSON twice": (attribute("provenance", '{"a": 1, "a": 2}'), "a key stands twice"),
     "JSON half a character": (attribute("provenance", r'{"a": "\ud800"}'), "valid JSON"),
     "not UTF-8": (attribute("provenance", np.bytes_(b'{"a": "\xff"}')), "UTF-8"),
     "provenance a list": (attribute("provenance", "[1]"), "a dictionary; got list"),
@@ -484,11 +485,12 @@ def test_refused(
 
 def test_the_path_may_be_wrong(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "missing.h5")
-    assert "something else" in refusal(tmp_path)
+    assert "a folder" in refusal(tmp_path)
     (tmp_path / "empty.h5").touch()
-    assert "must be HDF5" in refusal(tmp_path / "empty.h5")
+    assert "must not be empty" in refusal(tmp_path / "empty.h5")
     (tmp_path / "photo.h5").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(1000))
-    assert "must be HDF5" in refusal(tmp_path / "photo.h5")
+    said = refusal(tmp_path / "photo.h5")
+    assert "must be HDF5" in said and "decaf convert reads files of other programs" in said
     (tmp_path / "signature.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     refusal(tmp_path / "signature.h5")
     for path in ("a\0b", None, 3, "x" * 5000):
@@ -787,7 +789,170 @@ def test_one_string_that_all_labels_share(saved: Path) -> None:
         place = file["labels"].id.get_offset()
     saved.unlink()
     saved.write_bytes(raw[:place] + raw[place : place + 16] * 5 + raw[place + 80 :])
-    assert "at most 16,777,216 bytes; got 20,000,000" in refusal(saved)
+    assert "at most 8,388,608 bytes; got 5 that take 20,000,400" in refusal(saved)
+
+
+def test_many_short_labels(tmp_path: Path) -> None:
+    """Python takes some 50 bytes for a string of two."""
+    path = tmp_path / "net.h5"
+    many = Architecture("many", (1, 400, 500), (ReLU("relu1"),))
+    with pytest.raises(WeightsError, match="labels must be at most 8,388,608 bytes"):
+        save(path, many, preprocessing=Preprocessing((400, 500), (400, 500), channels="L"))
+    write(path)
+    with h5py.File(path, "r+") as file:
+        recipe = Preprocessing((400, 500), (400, 500), channels="L")
+        file.attrs["architecture"] = json.dumps(architecture_to_dict(many))
+        file.attrs["preprocessing"] = json.dumps(recipe.to_dict())
+        del file["labels"], file["parameters"]
+        file["labels"] = np.full(200_000, b"ab")
+        file.create_group("parameters")
+    tracemalloc.start()
+    try:
+        assert "got 200,000 that take 20,399,900" in refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_that_json_takes(saved: Path) -> None:
+    """Small dictionaries are the worst: at the limit they stay within what a file may cost."""
+    part = '{"":[]}'
+    count = (LARGEST_JSON - 100) // (len(part) + 1)
+    with h5py.File(saved, "r+") as file:
+        del file.attrs["provenance"]
+        file.attrs["provenance"] = f'{{"a": [{",".join([part] * count)}]}}'
+    tracemalloc.start()
+    try:
+        assert len(load_weights(saved).provenance["a"]) == count
+        assert tracemalloc.get_traced_memory()[1] < 2 * saved.stat().st_size + 64_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_longest_network_fits_its_limit() -> None:
+    layers = [Conv(f"features/block{i}/conv", 4, 3, padding=1) for i in range(MOST_LAYERS)]
+    described = architecture_to_dict(Architecture("long", (3, 8, 8), tuple(layers)))
+    assert len(json.dumps(described)) < LARGEST_JSON
+
+
+# What the format allows no more than once
+
+
+def patched(path: Path, *changes: tuple[bytes, bytes]) -> None:
+    """Replace bytes in a file, which may be mapped."""
+    raw = path.read_bytes()
+    for old, new in changes:
+        assert old in raw and len(old) == len(new)
+        raw = raw.replace(old, new)
+    path.unlink()
+    path.write_bytes(raw)
+
+
+def packed(*numbers: int) -> bytes:
+    return struct.pack(f"<{len(numbers)}Q", *numbers)
+
+
+SAME = Architecture("same", (3, 8, 8), (Conv("aa/b", 3, 1), Conv("cc/b", 3, 1)))
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("options", [{}, {"chunks": (3, 3, 1, 1)}], ids=["contiguous", "chunks"])
+def test_parameters_do_not_overlap(tmp_path: Path, options: dict[str, Any], shift: int) -> None:
+    path = save(tmp_path / "net.h5", SAME)
+    places = []
+    with h5py.File(path, "r+") as file:
+        for layer in ("aa/b", "cc/b"):
+            values = file[f"parameters/{layer}/weight"][...]
+            del file[f"parameters/{layer}/weight"]
+            made = file.create_dataset(f"parameters/{layer}/weight", data=values, **options)
+            file.flush()
+            chunk = made.id.get_chunk_info(0).byte_offset if options else None
+            places.append(made.id.get_offset() or chunk)
+    load_weights(path)
+    patched(path, (packed(places[1]), packed(places[0] + shift)))
+    said = refusal(path)
+    assert said.startswith("aa/b/weight and cc/b/weight must be in places of their own")
+    assert said.endswith(f"got byte {places[0] + shift:,} twice")
+
+
+def test_chunks_of_a_parameter_do_not_overlap(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.h5", SAME)
+    with h5py.File(path, "r+") as file:
+        del file["parameters/aa/b/weight"]
+        values = np.arange(9, dtype="f4").reshape(3, 3, 1, 1)
+        made = file["parameters"].create_dataset("aa/b/weight", data=values, chunks=(1, 3, 1, 1))
+        first, second = (made.id.get_chunk_info(i).byte_offset for i in (0, 1))
+    load_weights(path)
+    patched(path, (packed(second), packed(first)))
+    assert "aa/b/weight must be in places of their own" in refusal(path)
+
+
+def test_one_dataset_for_two_parameters(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.h5", SAME)
+    with h5py.File(path, "r+") as file:
+        del file["parameters/cc/b/weight"]
+        file["parameters/cc/b/weight"] = file["parameters/aa/b/weight"]
+    assert "in places of their own" in refusal(path)
+
+
+def test_an_attribute_twice(saved: Path) -> None:
+    with h5py.File(saved, "r+") as file:
+        file.attrs["provenancf"] = '{"second": 1}'
+    load_weights(saved)
+    patched(saved, (b"provenancf", b"provenance"))
+    assert "attributes must be of different names; got 'provenance' twice" in refusal(saved)
+
+
+@pytest.mark.parametrize("kind", [1, 3, 8])
+def test_a_type_a_shape_or_a_place_twice(saved: Path, kind: int) -> None:
+    """Of two that contradict each other, none can be right."""
+    with h5py.File(saved) as file:
+        place = h5py.h5o.get_info(file["parameters/fc2/bias"].id).addr  # of its object header
+    raw = bytearray(saved.read_bytes())
+    (count,) = struct.unpack_from("<H", raw, place + 2)
+    messages, at = {}, place + 16
+    for _ in range(count):
+        number, size = struct.unpack_from("<HH", raw, at)
+        messages[number] = raw[at + 8 : at + 8 + size]
+        if number == 5:  # the fill value, which decaf does not read
+            fill = at, size
+        at += 8 + size
+    at, size = fill
+    raw[at : at + 2] = kind.to_bytes(2, "little")
+    raw[at + 8 : at + 8 + size] = messages[kind][:size].ljust(size, b"\0")
+    saved.unlink()
+    saved.write_bytes(raw)
+    assert f"messages must be there once; got two of kind {kind}" in refusal(saved)
+
+
+# Numbers that no right file has
+
+
+def test_a_format_version_of_thousands_of_digits(saved: Path) -> None:
+    with h5py.File(saved, "r+") as file:
+        del file.attrs["format_version"]
+        wide = h5py.h5t.STD_I64LE.copy()
+        wide.set_size(2000)
+        wide.set_precision(16000)
+        scalar = h5py.h5s.create(h5py.h5s.SCALAR)
+        h5py.h5a.create(file.id, b"format_version", wide, scalar)
+    assert "an integer of 1, 2, 4 or 8 bytes; got integer of 2000 bytes" in refusal(saved)
+
+
+@pytest.mark.parametrize("axes", [(2**62, 2**62, 0), (2**64 - 2, 0, 1), (0, 8, 8)])
+def test_axes_of_a_length_that_no_array_has(with_image: Path, axes: tuple[int, ...]) -> None:
+    """Of no bytes in all, as the file says too."""
+    with h5py.File(with_image) as file:
+        place = file["mean_image"].id.get_offset()
+    old = packed(3, 8, 8)
+    patched(with_image, (old, packed(*axes)), (packed(place, 3 * 8 * 8 * 4), packed(place, 0)))
+    assert "mean_image: the axes must be 1 to" in refusal(with_image)
+
+
+def test_names_that_lead_out_of_the_parameters(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.h5", SAME)
+    patched(path, (b"aa/b", b"../b"), (b"aa\0", b"..\0"))
+    assert "../b/weight: must be a path of its own" in refusal(path)
 
 
 # Saving

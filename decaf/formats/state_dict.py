@@ -22,18 +22,18 @@ around under the same names as torchvision's own (RGB, divided by 255 and a devi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
 from decaf.architectures import ARCHITECTURES
 from decaf.errors import WeightsError
 from decaf.formats.model import Model, Tensors
+from decaf.messages import names
 from decaf.preprocessing import TORCHVISION_IMAGENET
 from decaf.specs import Architecture
 
 _FIRE_PARTS = {"squeeze1x1": "squeeze", "expand1x1": "expand1x1", "expand3x3": "expand3x3"}
-LONGEST_LIST = 8  # keys in a message
 
 
 def _squeezenet(*positions: int) -> dict[str, str]:
@@ -117,19 +117,19 @@ def recognise(tensors: Tensors, architecture: Architecture | None = None) -> Mod
             _refuse_mismatch(best, tensors)
         raise WeightsError(
             "the tensors must be those of a known architecture, under torchvision's names or "
-            f"decaf's; expected one of {', '.join(ARCHITECTURES)}, got {_names(tensors)}"
+            f"decaf's; expected one of {', '.join(ARCHITECTURES)}, got {names(tensors)}"
         )
     if len(perfect) > 1 and not given:
-        names = " and ".join(match.architecture.name for match in perfect)
+        these = " and ".join(match.architecture.name for match in perfect)
         raise WeightsError(
             "the architecture must follow from names and shapes; "
-            f"{names} have the same: name the architecture that is meant"
+            f"{these} have the same: name the architecture that is meant"
         )
     match = perfect[0]
     if match.naming == "short" and not given:
         raise WeightsError(
             "the architecture must follow from names and shapes; the shapes are those of "
-            f"{match.architecture.name}, but names such as {_names(list(tensors)[2:3])} are not "
+            f"{match.architecture.name}, but names such as {names(list(tensors)[2:3])} are not "
             "torchvision's, and strides or paddings may differ: name the architecture to vouch "
             "for it"
         )
@@ -214,7 +214,7 @@ def _refuse_mismatch(match: _Match, tensors: Tensors) -> NoReturn:
     """Say what keeps the tensors from being those of the architecture that comes closest."""
     name = match.architecture.name
     if match.missing or match.extra:
-        missing, extra = _names(match.missing), _names(match.extra)
+        missing, extra = names(match.missing), names(match.extra)
         hint = ""
         if match.missing and all(key.endswith("bias") for key in match.missing):
             hint = "; decaf's layers all have a bias, which may be 0"
@@ -229,10 +229,3 @@ def _refuse_mismatch(match: _Match, tensors: Tensors) -> NoReturn:
         f"{match.keys[wrong]}: must have the shape that {name} gives it; "
         f"expected {expected}, got {got}{more}"
     )
-
-
-def _names(names: Iterable[str]) -> str:
-    """List a few names, and say how many more there are: files can be creative."""
-    every = list(names)
-    more = f" and {len(every) - LONGEST_LIST:,} more" if len(every) > LONGEST_LIST else ""
-    return ", ".join(ascii(name[:60])[1:-1] for name in every[:LONGEST_LIST]) + more
