@@ -15,7 +15,8 @@ The provenance of the result says where it comes from::
     }
 
 A second conversion of the same bytes with the same options and the same decaf finds that there
-and does nothing.
+and does nothing.  Options that say what would be found anyway are the same as none: the format,
+and the labels of ImageNet for its thousand classes.
 """
 
 from __future__ import annotations
@@ -29,15 +30,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from decaf import __version__
 from decaf.architectures import ARCHITECTURES
 from decaf.conversion_parent import run_child
 from decaf.errors import WeightsError
+from decaf.files import existing_file
 from decaf.formats.detect import FORMATS
 from decaf.mean_image import MeanImage
 from decaf.preprocessing import Preprocessing
+from decaf.recipes import IMAGENET_CLASSES
+
+if TYPE_CHECKING:
+    from decaf.weights import Weights
 
 PathLike: TypeAlias = str | os.PathLike[str]
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -45,6 +51,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 SUFFIXES = (".h5", ".hdf5")
 DTYPES = ("float32", "float16")
 RECIPES, LABELS = ("torchvision", "caffe"), ("imagenet",)
+WITH_LABELS = ("onnx", "safetensors")  # formats that may hold labels of their own
 CHUNK = 2**20  # bytes
 
 
@@ -139,7 +146,8 @@ def convert(
         raise WeightsError("preprocessing must have no mean image; give it as mean, a file")
     source, target = _path("source", source), _path("target", target)
     if target.suffix.lower() not in SUFFIXES:
-        raise WeightsError(f"{target}: the target must end in .h5; got {target.suffix or 'none'}")
+        expected = ", ".join(SUFFIXES)
+        raise WeightsError(f"{target}: the target must end in {expected}; got {target.suffix!r}")
     if _exists(target) and _exists(source) and source.samefile(target):
         raise WeightsError(f"{target}: the target must be another file than the source")
     before = None if force else _existing(target)
@@ -170,11 +178,12 @@ def convert(
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     if before is not None:
-        if _what_counts(before) == _what_counts(provenance):
+        difference = _difference(before, provenance)
+        if difference is None:
             return Conversion(target, made=False)
         raise WeightsError(
             f"{target}: must not exist, or be this conversion already; got a weights file "
-            f"{_difference(before, provenance)}, which is kept (force replaces it)"
+            f"{difference}, which is kept (--force, or force=True, replaces it)"
         )
     request.update(source=os.fspath(source), provenance=provenance)
     return _replace(target, request, [read, *files.values()], progress)
@@ -238,11 +247,8 @@ def _file(name: str, value: PathLike, words: Collection[str]) -> Path:
 
 def _state(path: Path) -> os.stat_result:
     try:
-        if not path.is_file():  # also for a pipe, which would be waited for
-            found = "something else" if path.exists() else "no such file"
-            raise WeightsError(f"{path}: must be a file; got {found}")
-        return path.stat()
-    except (OSError, ValueError) as error:  # a NUL in the path
+        return existing_file(path).stat()
+    except OSError as error:
         raise WeightsError(f"{path}: must be a readable file; got {error}") from error
 
 
@@ -268,39 +274,49 @@ def _hashed(path: Path, progress: Progress | None = None) -> _Input:
     return _Input(path, digest.hexdigest(), state)
 
 
-def _existing(target: Path) -> dict[str, Any] | None:
-    """Return the provenance of a target that is there; None where there is none."""
+def _existing(target: Path) -> Weights | None:
+    """Return a target that is there; None where there is none."""
     from decaf.weights import load_weights
 
     if not _exists(target):  # also where a symbolic link points to nothing yet
         return None
     try:
-        return load_weights(target, widen=False).provenance
+        return load_weights(target, widen=False)
     except WeightsError as error:
         raise WeightsError(
             f"{target}: must not exist, or be a weights file of decaf; got something else, which "
-            "is kept (force replaces it)"
+            "is kept (--force, or force=True, replaces it)"
         ) from error
 
 
-def _what_counts(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same for a conversion to be up to date: contents, and not names."""
-    source, options = provenance.get("source"), provenance.get("options")
+def _difference(before: Weights, now: Mapping[str, Any]) -> str | None:
+    """In what a weights file differs from a conversion: ``"from another source"``, or None.
+
+    Contents count, and not names.
+    """
+    then = before.provenance
+    source = _dictionary(then.get("source"))
+    if source.get("sha256") != now["source"]["sha256"]:
+        return "from another source"
+    thousand = len(before.labels) == IMAGENET_CLASSES and source.get("format") not in WITH_LABELS
+    usual = {"labels": "imagenet"} if thousand else {}
+    theirs = _what_counts(_dictionary(then.get("options")), usual)
+    ours = _what_counts(now["options"], usual)
+    names = sorted(n for n in theirs.keys() | ours.keys() if theirs.get(n) != ours.get(n))
+    if names:
+        return f"with other options ({', '.join(names)[:200]})"
+    return None if then.get("converted by") == now["converted by"] else "by another decaf"
+
+
+def _what_counts(options: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out names of files, and what says no more than would be found anyway."""
     return {
-        "another source": source.get("sha256") if isinstance(source, dict) else None,
-        "other options": {
-            name: {**value, "file": None} if isinstance(value, dict) else value
-            for name, value in options.items()
-        }
-        if isinstance(options, dict)
-        else None,
-        "another decaf": provenance.get("converted by"),
+        name: {**value, "file": None} if isinstance(value, dict) else value
+        for name, value in options.items()
+        if name != "format" and (name not in usual or value != usual[name])
     }
 
 
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """In what two provenances differ: ``"from another source"``."""
-    ours, theirs = _what_counts(now), _what_counts(before)
-    different = next(key for key in ours if ours[key] != theirs[key])
-    words = {"another source": "from", "other options": "with", "another decaf": "by"}
-    return f"{words[different]} {different}"
+def _dictionary(value: Any) -> dict[str, Any]:
+    """Provenance may be anything, in files that decaf did not convert."""
+    return value if isinstance(value, dict) else {}

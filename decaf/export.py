@@ -14,11 +14,15 @@ is not among them.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from decaf.errors import ArchitectureError, WeightsError
-from decaf.weights import load_weights
+from decaf.mean_image import MeanImage
+from decaf.weights import Weights, load_weights
+
+_log = logging.getLogger("decaf")
 
 SUFFIXES = (".onnx", ".safetensors", ".npz")
 
@@ -27,6 +31,8 @@ def export(
     source: str | os.PathLike[str], target: str | os.PathLike[str], *, force: bool = False
 ) -> Path:
     """Write a weights file of decaf in the format that the suffix of `target` names.
+
+    The logger ``decaf`` warns where a mean image is left behind.
 
     Parameters
     ----------
@@ -57,23 +63,34 @@ def export(
     if os.path.lexists(path) and not force:
         raise WeightsError(f"{path}: must not exist; it does, and is kept (force replaces it)")
     try:
-        if suffix == ".npz":
-            from decaf.formats import npz
-
-            npz.write(path, weights.parameters)
-            return path
-        if suffix == ".onnx":
-            from decaf.formats.onnx_writer import write
-        else:
-            from decaf.formats.safetensors import write
-        write(
-            path,
-            weights.architecture,
-            weights.parameters,
-            preprocessing=weights.preprocessing,
-            labels=weights.labels,
-            label_ids=weights.label_ids,
-        )
+        _write(path, suffix, weights)
     except (WeightsError, ArchitectureError) as error:
         raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+    if isinstance(weights.preprocessing.mean, MeanImage):
+        _log.warning(
+            "%s: the mean image of %s is not carried; to read this file, give both the "
+            "preprocessing and the mean again",
+            path,
+            source,
+        )
     return path
+
+
+def _write(path: Path, suffix: str, weights: Weights) -> None:
+    if suffix == ".npz":
+        from decaf.formats import npz
+
+        npz.write(path, weights.parameters)
+        return
+    if suffix == ".onnx":
+        from decaf.formats.onnx_writer import write
+    else:
+        from decaf.formats.safetensors import write
+    write(
+        path,
+        weights.architecture,
+        weights.parameters,
+        preprocessing=weights.preprocessing,
+        labels=weights.labels,
+        label_ids=weights.label_ids,
+    )

@@ -19,10 +19,11 @@ import tiny
 from PIL import Image
 from processes import ENVIRONMENT, python
 
-from decaf import DecafNet, Prediction, __version__, ops
+from decaf import DecafNet, Prediction, __version__, ops, zoo
 from decaf.cli import main
 from decaf.cli.classify import _as_json
-from decaf.weights import save_weights
+from decaf.serialize import architecture_from_dict
+from decaf.weights import load_weights, save_weights
 
 # "auto" would warn on stderr where the kernels are not built.
 BACKEND = ("--backend", ops.available()[0])
@@ -209,6 +210,62 @@ def test_info_json(net: DecafNet, weights: str, capsys: pytest.CaptureFixture[st
     for key in ("parameters", "multiply_adds", "bytes"):
         assert found[key] == getattr(summary, key)
     assert [layer["name"] for layer in found["layers"]] == list(tiny.NAMES)
+
+
+def test_info_is_short_whatever_the_provenance_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "chatty.h5")
+    provenance = {
+        "k" * 100_000: "v" * 100_000,
+        "inner": {str(i): i for i in range(1000)},
+        **{f"{i:x}": 1 for i in range(10_000)},
+    }
+    labels = ["x" * 10_000, *tiny.LABELS[1:]]
+    p = tiny.parameters()
+    save_weights(path, tiny.ARCHITECTURE, p, tiny.PREPROCESSING, labels, provenance=provenance)
+    assert main(["info", path]) == 0
+    out = capsys.readouterr().out
+    assert len(out) < 20_000
+    assert "k" * 300 + "...  " + "v" * 300 + "...\n" in out
+    assert "inner 98 " in out and "inner 99 " not in out  # the key above is the first line
+    assert "10,901 more: --json shows them" in out
+    assert main(["info", "--json", path]) == 0
+    assert json.loads(capsys.readouterr().out)["provenance"] == provenance
+
+
+def test_info_describes_the_network_as_convert_takes_it(
+    net: DecafNet, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", "--json", weights]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert architecture_from_dict(found["description"]) == net.architecture
+    Path("net.json").write_text(json.dumps(found["description"]))
+    Path("recipe.json").write_text(json.dumps(found["preprocessing"]))
+    np.savez("net.npz", **tiny.parameters())
+    options = ("--architecture", "net.json", "--preprocessing", "recipe.json")
+    assert main(["convert", "net.npz", "net.h5", *options]) == 0
+    assert load_weights("net.h5").architecture == net.architecture
+
+
+def test_info_downloads_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(name: str) -> None:
+        pytest.fail(f"{name} is being fetched")
+
+    monkeypatch.setenv("DECAF_HOME", "zoo")
+    monkeypatch.setattr("decaf.zoo.fetch", fetch)
+    for options in ((), ("--json",)):
+        assert main(["info", "alexnet", *options]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err) == ("", "decaf: error: alexnet is not here: decaf fetch alexnet\n")
+    assert not Path("zoo").exists()
+    place = zoo.place(zoo.ZOO["alexnet"])
+    place.parent.mkdir()
+    tiny.save(place)
+    assert main(["info", "alexnet"]) == 0
+    assert str(place) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

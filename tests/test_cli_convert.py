@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import select
 import struct
@@ -18,6 +19,7 @@ from processes import ENVIRONMENT, python
 from decaf import __version__
 from decaf.architectures import decaf_mini
 from decaf.cli import main
+from decaf.export import export
 from decaf.weights import load_weights
 
 
@@ -178,3 +180,44 @@ def test_what_export_refuses(capsys: pytest.CaptureFixture[str]) -> None:
         assert message in capsys.readouterr().err
     assert Path("mini.npz").read_bytes() == before and not Path("out.npz").exists()
     assert main(("convert", "mini.h5", "mini.npz", "--force")) == 0
+
+
+def test_a_target_of_no_kind_that_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    for target in ("mini.pth", "mini", "mini.caffemodel"):
+        assert main(("convert", "mini.npz", target)) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"decaf: error: {target}: the target must end in .h5, .hdf5, ")
+        assert ".onnx, .safetensors, .npz; got " in err
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".onnx"])
+def test_a_mean_image_that_is_left_behind(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, suffix: str
+) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnx")
+    np.save("mean.npy", np.full((3, 32, 32), 0.5, np.float32))
+    assert main((*ARGUMENTS, "--mean", "mean.npy")) == 0
+    capsys.readouterr()
+    said = f"out{suffix}: the mean image of mini.h5 is not carried"
+    assert main(("convert", "mini.h5", f"out{suffix}")) == 0
+    out, err = capsys.readouterr()
+    assert out == f"out{suffix}: {os.path.getsize(f'out{suffix}'):,} bytes\n"
+    assert err.startswith(f"decaf: {said}") and err.count("\n") == 1
+    done = python("-m", "decaf", "convert", "mini.h5", f"out{suffix}", "--force")
+    assert (done.returncode, done.stderr.decode()) == (0, err)  # once, whoever else listens
+    caplog.clear()
+    export("mini.h5", f"out{suffix}", force=True)
+    (record,) = (record for record in caplog.records if record.name == "decaf")
+    assert record.levelname == "WARNING" and record.getMessage().startswith(said)
+    assert capsys.readouterr() == ("", "")
+    assert not logging.getLogger("decaf").handlers
+
+
+def test_a_failed_export_says_nothing_of_the_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("mean.npy", np.full((3, 32, 32), 0.5, np.float32))
+    assert main((*ARGUMENTS, "--mean", "mean.npy")) == 0
+    capsys.readouterr()
+    assert main(("convert", "mini.h5", "mini.npz")) == 2
+    err = capsys.readouterr().err
+    assert "must not exist" in err and "mean" not in err

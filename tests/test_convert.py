@@ -25,7 +25,9 @@ from support_torch import ALEXNET_LAYERS, import_torch
 from decaf import DecafNet, __version__, conversion_parent
 from decaf.architectures import alexnet, decaf_mini
 from decaf.convert import Conversion, convert
-from decaf.errors import WeightsError
+from decaf.errors import DecafError, WeightsError
+from decaf.export import export
+from decaf.formats import safetensors
 from decaf.labels import imagenet
 from decaf.preprocessing import CAFFE_IMAGENET, TORCHVISION_IMAGENET, Preprocessing
 from decaf.weights import load_weights
@@ -125,6 +127,16 @@ def test_float16_takes_half(source: Path) -> None:
         np.testing.assert_array_equal(weights.parameters[name], array.astype(np.float16))
 
 
+def test_a_weights_file_of_decaf_may_be_stored_with_fewer_bits(tmp_path: Path) -> None:
+    source = tiny.save(tmp_path / "tiny.h5")
+    convert(source, tmp_path / "half.h5", dtype="float16")
+    before, after = load_weights(source), load_weights(tmp_path / "half.h5", widen=False)
+    assert (after.architecture, after.preprocessing) == (before.architecture, before.preprocessing)
+    assert (after.labels, after.label_ids) == (before.labels, before.label_ids)
+    for name, values in before.parameters.items():
+        np.testing.assert_array_equal(after.parameters[name], values.astype(np.float16))
+
+
 def test_progress_counts_bytes_up(source: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     mini(source, progress=lambda *call: calls.append(call))
@@ -170,8 +182,12 @@ def test_the_same_again_does_nothing(source: Path) -> None:
 def test_anything_else_is_kept(source: Path) -> None:
     target = mini(source).path
     contents = target.read_bytes()
-    with pytest.raises(WeightsError, match="got a weights file with other options"):
+    with pytest.raises(WeightsError, match=r"got a weights file with other options \(dtype\), "):
         mini(source, dtype="float16")
+    np.save(source.with_name("mean.npy"), np.full((3, 1, 1), 0.5, np.float32))
+    more = {"mean": source.with_name("mean.npy"), "preprocessing": "caffe"}
+    with pytest.raises(WeightsError, match=r"other options \(mean, preprocessing\), which is kept"):
+        mini(source, **more)
     other = source.with_name("other.npz")
     np.savez(other, **values(1))
     with pytest.raises(WeightsError, match="got a weights file from another source"):
@@ -198,8 +214,45 @@ def test_a_changed_option_file_is_another_option(source: Path) -> None:
     mini(source, labels=names)
     assert not mini(source, labels=names).made
     names.write_text("a\nb\nc\nd\ne\nf\nG\n")
-    with pytest.raises(WeightsError, match="with other options"):
+    with pytest.raises(WeightsError, match=r"with other options \(labels\)"):
         mini(source, labels=names)
+    with pytest.raises(WeightsError, match=r"with other options \(labels\)"):
+        mini(source)
+
+
+def test_the_format_may_be_said_or_found(source: Path) -> None:
+    target = mini(source).path
+    assert not mini(source, format="npz").made
+    assert mini(source, format="npz", force=True).made
+    assert load_weights(target).provenance["options"]["format"] == "npz"
+    assert not mini(source).made
+
+
+@pytest.mark.parametrize("first", [None, "imagenet"])
+def test_the_labels_of_imagenet_may_be_said_or_found(tmp_path: Path, first: str | None) -> None:
+    p = {n: np.zeros(shape, np.float32) for n, shape in decaf_mini(1000).parameter_shapes.items()}
+    np.savez(tmp_path / "mini.npz", **p)
+    mini(tmp_path / "mini.npz", labels=first)
+    for labels in (None, "imagenet"):
+        assert not mini(tmp_path / "mini.npz", labels=labels).made
+    (tmp_path / "names.txt").write_text("\n".join(imagenet()[0]))  # without their ids
+    with pytest.raises(WeightsError, match=r"with other options \(labels\)"):
+        mini(tmp_path / "mini.npz", labels=tmp_path / "names.txt")
+
+
+def test_labels_of_imagenet_are_no_default_for_other_classes_or_where_the_file_has_some(
+    source: Path, tmp_path: Path
+) -> None:
+    mini(source)
+    with pytest.raises(WeightsError, match=r"with other options \(labels\)"):
+        mini(source, labels="imagenet")
+    network = decaf_mini(1000)
+    p = {n: np.zeros(shape, np.float32) for n, shape in network.parameter_shapes.items()}
+    labels = [f"thing {number}" for number in range(1000)]
+    safetensors.write(tmp_path / "x.safetensors", network, p, labels=labels)
+    assert load_weights(mini(tmp_path / "x.safetensors").path).labels[0] == "thing 0"
+    with pytest.raises(WeightsError, match=r"with other options \(labels\)"):
+        mini(tmp_path / "x.safetensors", labels="imagenet")
 
 
 def test_files_that_decaf_did_not_convert_are_kept(source: Path, tmp_path: Path) -> None:
@@ -251,7 +304,7 @@ def test_options_that_are_wrong(source: Path, options: dict[str, Any], message: 
 
 def test_sources_and_targets_that_are_wrong(source: Path, tmp_path: Path) -> None:
     for target, message in (
-        (tmp_path / "mini.pth", "the target must end in .h5; got .pth"),
+        (tmp_path / "mini.pth", r"the target must end in \.h5, \.hdf5; got '\.pth'"),
         (tmp_path / "nowhere" / "mini.h5", "must be a place to write to"),
         (tmp_path / "a\0b.h5", "must be"),
     ):
@@ -259,7 +312,7 @@ def test_sources_and_targets_that_are_wrong(source: Path, tmp_path: Path) -> Non
             mini(source, target)
     for wrong, message in (
         (tmp_path / "nowhere.npz", r"nowhere\.npz: must be a file; got no such file"),
-        (tmp_path, "must be a file; got something else"),
+        (tmp_path, "must be a file; got a folder"),
         (tmp_path / "a\0b", "must be"),
         (None, "source must be a path"),
     ):
@@ -268,8 +321,6 @@ def test_sources_and_targets_that_are_wrong(source: Path, tmp_path: Path) -> Non
     same = tiny.save(tmp_path / "tiny.h5")
     with pytest.raises(WeightsError, match="another file than the source"):
         convert(same, same, force=True)
-    with pytest.raises(WeightsError, match=r"tiny\.h5: is already a decaf weights file"):
-        convert(same, tmp_path / "mini.h5")
     (tmp_path / "folder.h5").mkdir()
     for force in (False, True):
         with pytest.raises(WeightsError, match=r"folder\.h5: must"):
@@ -369,6 +420,108 @@ def test_too_much_memory(source: Path, library: Any) -> None:
     with pytest.raises(WeightsError, match=r"needs more memory than the [\d,]+ MiB that a file"):
         mini(source)
     assert left_in(source.parent) == {"mini.npz", "library"}
+
+
+NONSENSE = "the child process gave an answer that makes no sense$"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"done": "x", "of": []}',
+        '{"done": Infinity, "of": 1}',
+        '{"done": 1.0, "of": 1}',
+        '{"done": 2, "of": 1}',
+        '{"done": -1, "of": 1}',
+        '{"done": 1}',
+        '{"memory": "x"}',
+        '{"memory": 1' + "0" * 4000 + "}",
+        '{"result": 1}',
+        '{"error": ["WeightsError"], "message": ""}',
+        '{"error": "WeightsError"}',
+        "[" * 200_000,
+        "[]",
+        "7",
+        "hello",
+        "\xff",
+        "x" * 2**21,
+    ],
+    ids=lambda answer: answer[:40],
+)
+def test_a_child_that_was_taken_over(
+    source: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    """It says what it likes, and stays; its parent does not wait for more."""
+    (source.parent / "answer").write_bytes(answer.encode("latin-1") + b"\n")
+    say = f"sys.stdout.buffer.write(open({str(source.parent / 'answer')!r}, 'rb').read())"
+    program = f"import sys, time; {say}; sys.stdout.flush(); time.sleep(100)"
+    monkeypatch.setattr(conversion_parent, "PROGRAM", program)
+    seen: list[tuple[str, int, int]] = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "write":
+            seen.append((stage, done, total))
+
+    started = time.monotonic()
+    with pytest.raises(WeightsError, match=NONSENSE):
+        mini(source, progress=progress)
+    assert time.monotonic() - started < conversion_parent.SECONDS
+    assert not seen
+    assert left_in(source.parent) == {"mini.npz", "answer"}
+
+
+@pytest.mark.parametrize("kind", ["WeightsError", "DecafError", "annotations", "__class__", ""])
+def test_messages_of_a_child_are_short_and_harmless(
+    source: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    program = f"import json; answer = {{'error': {kind!r}, 'message': '\\x1b[31m' + 'A' * 10**6}}"
+    monkeypatch.setattr(conversion_parent, "PROGRAM", f"{program}; print(json.dumps(answer))")
+    with pytest.raises(DecafError) as caught:
+        mini(source)
+    message = str(caught.value)
+    assert message.isprintable() and "?[31mAAA" in message
+    assert len(message) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "packed"),
+    [
+        ("a.net", bytes(range(256)), True),
+        ("A.NET", bytes(range(256)), True),
+        ("a.h5", bytes(range(256)), False),
+        ("zip.net", b"PK\x03\x04" + bytes(300), False),
+        ("text.net", b"no network, but a text", False),
+        ("hdf5.net", b"\x89HDF\r\n\x1a\n" + bytes(300), False),
+        ("empty.net", b"", False),
+    ],
+)
+def test_what_may_take_the_memory_of_a_packed_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, start: bytes, packed: bool
+) -> None:
+    """Its contents say so, as they do to the child; its name alone does not."""
+    path = tmp_path / name
+    path.write_bytes(start)
+    asked: list[dict[str, Any]] = []
+
+    def ask(_child: object, request: dict[str, Any], _progress: object) -> dict[str, Any]:
+        asked.append(request)
+        return {"result": {}}
+
+    monkeypatch.setattr(conversion_parent, "_start", lambda *_: FakeChild())
+    monkeypatch.setattr(conversion_parent, "_talk", ask)
+    conversion_parent.run_child({"source": str(path), "format": None}, len(start), None)
+    usual = conversion_parent.MEMORY + conversion_parent.MEMORY_A_BYTE * len(start)
+    assert (asked[0]["limits"]["memory"] > usual) is packed
+
+
+class FakeChild:
+    stdin = stdout = None
+
+    def kill(self) -> None:
+        pass
+
+    def wait(self) -> int:
+        return 0
 
 
 def test_an_error_that_nobody_foresaw(source: Path, library: Any) -> None:
@@ -567,3 +720,14 @@ def test_torch_alexnet_to_the_last_bit_in_little_memory(tmp_path: Path, form: st
     assert weights.architecture == alexnet() and weights.preprocessing == TORCHVISION_IMAGENET
     for name, array in wanted.items():
         np.testing.assert_array_equal(weights.parameters[name].view(np.int32), array.view(np.int32))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".onnx"])
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300])
+def test_export_to_a_name_that_cannot_be(source: Path, name: str, suffix: str) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnx")
+    mini(source)
+    with pytest.raises(WeightsError, match="must be a place to write"):
+        export(source.with_suffix(".h5"), source.with_name(name + suffix))
+    assert left_in(source.parent) == {"mini.npz", "mini.h5"}

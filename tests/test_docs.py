@@ -69,6 +69,7 @@ def test_the_example_of_the_readme_runs(
 
 def commands(text: str) -> list[str]:
     """Command lines of a page or a help text, without what is said of them."""
+    text = re.sub(r"\\\n *", "", text)  # lines that go on
     known = "|".join(module.__name__.rpartition(".")[2] for module in COMMANDS)
     return re.findall(rf"^ *decaf ((?:{known}) .*?|zoo|info)(?:\s{{2,}}#.*)?$", text, re.MULTILINE)
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from decaf.cli.terminal import Commands, printable, say, unusable
+from decaf.cli.terminal import Commands, printable, say, unusable, warnings_on_stderr
 
 HELP = """\
 Turn a weights file of torch (.pth), Caffe (.caffemodel, .caffemodel.h5, .net), ONNX,
@@ -15,14 +15,18 @@ safetensors or NumPy (.npz) into one of decaf; or one of decaf into .onnx, .safe
 
 What the file is, decaf finds out from its contents.  It is read by a process of its own with
 limits on memory and time, and nothing in it is run.  A second run finds the result there and does
-nothing; where DST is something else it is kept, unless --force says otherwise.
+nothing; where DST is something else, or made for another program, it is kept, unless --force says
+otherwise.  A weights file of decaf may be SRC for another one, with --dtype float16 for example.
 
   decaf convert alexnet.pth alexnet.h5
   decaf convert alexnet.h5 alexnet.onnx
-  decaf convert quick.caffemodel quick.h5 --prototxt quick.prototxt --mean mean.binaryproto
+  decaf convert caffenet.caffemodel caffenet.h5 --mean imagenet_mean.binaryproto
+  decaf convert quick.caffemodel quick.h5 --prototxt quick.prototxt --mean mean.binaryproto \\
+    --preprocessing rgb.json
 
-A JSON file for --preprocessing has the fields that `decaf info --json` shows: resize, crop,
-channels, divide, mean, std, interpolation.  What it leaves out has its default: the size of the
+A JSON file for --preprocessing has fields that `decaf info --json` shows: resize, crop, channels,
+divide, mean, std, interpolation; rgb.json is {"channels": "RGB"}.  They change what the file says
+and its program does.  Where neither is known, what is left out has its default: the size of the
 network's input for crop and resize, RGB, 255, 0, 1, bilinear.
 """
 FOR_IMPORT = ("prototxt", "architecture", "mean", "preprocessing", "labels", "format")
@@ -63,21 +67,32 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         "--dtype",
         choices=("float32", "float16"),
         default="float32",
-        help="of the parameters in DST: float16 takes half the space (default: float32)",
+        help="of the parameters in a DST of decaf: float16 takes half the space (default: float32)",
     )
-    add("--format", metavar="F", help="format of SRC, where its contents do not say it")
+    add(
+        "--format",
+        metavar="F",
+        help="format of SRC, where its contents do not say it: torch, caffe, caffe-h5, "
+        "deep-compression, onnx, safetensors, npz, decaf",
+    )
     add("--force", action="store_true", help="replace DST, whatever it is")
     return command
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from decaf.convert import convert
-    from decaf.errors import DecafError
-    from decaf.export import SUFFIXES
+    from decaf import export
+    from decaf.convert import SUFFIXES, convert
+    from decaf.errors import DecafError, WeightsError
     from decaf.weights import load_weights
 
-    if os.path.splitext(arguments.target)[1].lower() in SUFFIXES:
+    suffix = os.path.splitext(arguments.target)[1]
+    if suffix.lower() in export.SUFFIXES:
         return _export(arguments)
+    if suffix.lower() not in SUFFIXES:
+        expected = ", ".join((*SUFFIXES, *export.SUFFIXES))
+        return unusable(
+            WeightsError(f"{arguments.target}: the target must end in {expected}; got {suffix!r}")
+        )
     bar = _Bar(arguments.source)
     try:
         try:
@@ -123,7 +138,8 @@ def _export(arguments: argparse.Namespace) -> int:
                 f"{arguments.target}: what decaf writes for others is as the source is; it takes "
                 f"no --{(given or ['dtype'])[0]}"
             )
-        path = export(arguments.source, arguments.target, force=arguments.force)
+        with warnings_on_stderr():
+            path = export(arguments.source, arguments.target, force=arguments.force)
     except DecafError as error:
         return unusable(error)
     say(printable(f"{path}: {os.path.getsize(path):,} bytes"), sys.stdout, None)

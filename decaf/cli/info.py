@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LABELS_SHOWN = 10
+LINES_SHOWN = 100  # of the provenance, which may hold anything; --json has the rest
+LONGEST = 300  # characters of a key, a label or a value
+WIDEST_KEY = 40  # characters that the other lines are indented for
 
 HELP = """\
 Describe a weights file: its layers, preprocessing, labels and where it comes from.
 
 Bytes are those in the file.  With --json one JSON document with the keys path, sha256,
 architecture, precision, input_shape, preprocessing, labels, provenance, parameters,
-multiply_adds, bytes and layers.
+multiply_adds, bytes, layers and description, the JSON that `decaf convert --architecture` takes.
+Downloads nothing: a network of the zoo must be here.
 """
 
 
@@ -46,12 +51,19 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
 
 def _info(arguments: argparse.Namespace) -> int:
     from decaf import zoo
-    from decaf.errors import DecafError
+    from decaf.errors import DecafError, WeightsError
     from decaf.report import summarise
+    from decaf.serialize import architecture_to_dict
     from decaf.weights import default_weights, load_weights
 
+    name = arguments.weights
     try:
-        path = zoo.resolve(arguments.weights) if arguments.weights else default_weights()
+        if zoo.is_name(name):
+            path = zoo.place(zoo.find(name))
+            if not path.is_file():
+                raise WeightsError(f"{name} is not here: decaf fetch {name}")
+        else:
+            path = zoo.resolve(name) if name else default_weights()
         weights = load_weights(path, widen=False)
     except DecafError as error:
         return unusable(error)
@@ -70,10 +82,11 @@ def _info(arguments: argparse.Namespace) -> int:
     if arguments.json:
         numbers = summary.as_dict()
         del numbers["name"]
-        say(json.dumps({**facts, **numbers}), sys.stdout, None)
+        description = architecture_to_dict(weights.architecture)
+        say(json.dumps({**facts, **numbers, "description": description}), sys.stdout, None)
         return 0
 
-    shown = ", ".join(weights.labels[:LABELS_SHOWN])
+    shown = ", ".join(map(_brief, weights.labels[:LABELS_SHOWN]))
     more = len(weights.labels) - LABELS_SHOWN
     lines = [
         ("file", facts["path"]),
@@ -84,7 +97,7 @@ def _info(arguments: argparse.Namespace) -> int:
         (f"{len(weights.labels)} labels", f"{shown}, and {more} more" if more > 0 else shown),
         *_provenance(weights.provenance),
     ]
-    width = max(len(key) for key, _ in lines)
+    width = min(WIDEST_KEY, max(len(key) for key, _ in lines))
     for key, value in lines:
         say(f"{printable(key):{width}}  {printable(value)}", sys.stdout, None)
     for line in ("", *str(summary).splitlines()):
@@ -99,9 +112,19 @@ def _precision(arrays: Iterable[NDArray[Any]]) -> str:
 
 def _provenance(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Lines for what is in it; a dictionary in it gets a line for each of its keys."""
-    for key, value in provenance.items():
-        for inner, part in value.items() if isinstance(value, dict) else [("", value)]:
-            yield f"{key} {inner}".rstrip(), _plain(part)
+    lines = (
+        (f"{key} {inner}".rstrip(), part)
+        for key, value in provenance.items()
+        for inner, part in (value.items() if isinstance(value, dict) else [("", value)])
+    )
+    for key, part in itertools.islice(lines, LINES_SHOWN):
+        yield _brief(key), _brief(_plain(part))
+    if more := sum(1 for _ in lines):
+        yield "...", f"{more:,} more: --json shows them"
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _plain(value: object) -> str:

@@ -11,6 +11,9 @@ Sources: ``caffe.proto`` and ``net.cpp`` (CopyTrainedLayersFrom) of https://gith
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
 
 from decaf.architectures import bvlc_alexnet, caffenet, squeezenet1_0, squeezenet1_1
 from decaf.cursor import Buffer
@@ -61,18 +64,20 @@ def read(
     Raises
     ------
     WeightsError
-        For a damaged file; a layer whose blobs are missing, too many or of the wrong shape; a
-        file that needs a .prototxt.
+        For a damaged file; a layer whose blobs are missing, too many, of the wrong shape or
+        there twice; a file that needs a .prototxt.
     ArchitectureError
         For layers that decaf has not.
     """
     net = decode(data, NET)
     layers = net_layers(net)
-    blobs = {
-        layer_name(layer): [blob_array(blob, called(layer)) for blob in layer["blobs"]]
-        for layer in layers
-        if layer.get("blobs")
-    }
+    blobs: dict[str, list[NDArray[Any]]] = {}
+    for layer in layers:
+        if layer.get("blobs"):  # those without may have one name: one for training, one for test
+            name = layer_name(layer)
+            if name in blobs:
+                raise WeightsError(f"{name}: layers with blobs must have different names; got two")
+            blobs[name] = [blob_array(blob, called(layer)) for blob in layer["blobs"]]
     found = find_topology(net, blobs, prototxt, architecture, input_shape)
     return assemble(found, blobs, transform(net))
 
@@ -118,7 +123,7 @@ def find_topology(
         return Topology(known, {})
     raise WeightsError(
         "the file must say which network it holds, and of what size the photos are; give its "
-        ".prototxt, or the architecture"
+        ".prototxt (--prototxt), or the architecture (--architecture)"
     )
 
 

@@ -38,8 +38,10 @@ def blob_array(blob: Message, where: str) -> NDArray[Any]:
     Raises
     ------
     WeightsError
-        If the shape does not go with how many numbers there are.
+        If the shape does not go with how many numbers there are, or these are there twice.
     """
+    if blob.get("data") and blob.get("double_data"):
+        raise WeightsError(f"{where}: a blob must have data or double_data; got both")
     runs = blob.get("double_data") or blob.get("data") or [np.empty(0, np.float32)]
     numbers = runs[0] if len(runs) == 1 else np.concatenate(runs)
     if blob.get("shape"):

@@ -94,6 +94,11 @@ def spec(layer: Message, name: str, inputs: tuple[Shape, ...]) -> Layer:
             raise ArchitectureError(f"{name}: negative_slope must be 0, got {slope!r:.60}")
         return ReLU(name)
     if kind == "Dropout":
+        if not option(layer, "dropout_param", "scale_train", bool, True):
+            raise ArchitectureError(
+                f"{name}: scale_train must be true; got false, with which values are scaled by "
+                "1 - dropout_ratio in the test phase, and decaf's are not"
+            )
         return Dropout(name, option(layer, "dropout_param", "dropout_ratio", float, 0.5))
     if kind in ("Softmax", "SoftmaxWithLoss"):
         _channels(layer, name, "softmax_param", "axis", inputs[0])

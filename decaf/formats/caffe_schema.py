@@ -63,7 +63,8 @@ CONVOLUTION: Schema = {
     16: ("axis", "int"),
     18: ("dilation", "int"),
 }
-DROPOUT: Schema = {1: ("dropout_ratio", "float")}
+# scale_train is of caffe-fast-rcnn and its kin; BVLC's Caffe has no field 2 here.
+DROPOUT: Schema = {1: ("dropout_ratio", "float"), 2: ("scale_train", "bool")}
 FLATTEN: Schema = {1: ("axis", "int"), 2: ("end_axis", "int")}
 INNER_PRODUCT: Schema = {
     1: ("num_output", "int"),

@@ -97,7 +97,8 @@ def topology(
     if input_shape is None:
         raise ArchitectureError(
             "the net must say how large its input is (input_dim, input_shape, an Input layer, or "
-            "crop_size of a data layer); give a .prototxt for deployment, or input_shape=(C, H, W)"
+            "crop_size of a data layer); give the .prototxt for deployment, or the mean image "
+            "(--mean), which is as large as the photos"
         )
 
     shapes: dict[str, Shape] = {INPUT: input_shape}

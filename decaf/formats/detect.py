@@ -6,6 +6,7 @@ format              how it is recognised
 torch               a ZIP archive with a member ``data.pkl``; a pickle; a tar archive
 npz                 a ZIP archive with a member ``….npy``
 caffe-h5            HDF5 with a group ``data``
+decaf               HDF5 with an attribute ``format`` and a group ``parameters``
 safetensors         a length, then a JSON dictionary
 onnx                protocol buffers: a version as field 1, a graph as field 7
 caffe               protocol buffers: layers as field 100, or 2 before 2014
@@ -19,6 +20,7 @@ that says what it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 
@@ -27,7 +29,7 @@ from decaf.errors import WeightsError
 from decaf.formats import zip as archive
 from decaf.hdf5 import File
 
-FORMATS = ("torch", "caffe", "caffe-h5", "deep-compression", "onnx", "safetensors", "npz")
+FORMATS = ("torch", "caffe", "caffe-h5", "deep-compression", "onnx", "safetensors", "npz", "decaf")
 SUFFIXES = {  # of damaged files, of which the contents say nothing
     ".caffemodel": "caffe",
     ".onnx": "onnx",
@@ -48,6 +50,9 @@ STRANGERS = (  # (first bytes, what they are)
     (b"\xff\xd8\xff", "a picture"),
 )
 VARINT, BYTES = 0, 2  # wire types of protocol buffers
+# "<" is 60: a .caffemodel whose net has a name of 60 characters starts with a newline and that.
+XML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<[A-Za-z!?]")
+CONTROLS = bytes({*range(32)} - {*b"\t\n\f\r"})  # what no text has, in whatever encoding
 LOOKED_AT = 1000  # bytes of a text, and fields of a protocol buffer
 
 
@@ -103,7 +108,7 @@ def _hdf5(data: Buffer) -> str:
         raise WeightsError(f"must be an HDF5 file that is whole; {error}") from error
     links = root.links or {}
     if "format" in root.attributes and "parameters" in links:
-        raise WeightsError("is already a decaf weights file; use it as it is")
+        return "decaf"
     if "data" in links:
         return "caffe-h5"
     if {"model_weights", "layer_names", "keras_version"} & (links.keys() | root.attributes):
@@ -129,7 +134,7 @@ def _zip(data: Buffer) -> str:
 
 def _refuse_text(start: bytes) -> None:
     """Refuse what people can read: no weights file is text."""
-    if start.lstrip()[:1] == b"<":
+    if XML.match(start) and not set(start).intersection(CONTROLS):
         raise WeightsError(
             "must be a weights file; got a web page or other XML: download the file itself"
         )

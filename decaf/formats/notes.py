@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from decaf.errors import DecafError, WeightsError
+from decaf.json_file import parse_json
 from decaf.preprocessing import Preprocessing
 from decaf.serialize import architecture_from_dict, architecture_to_dict
 from decaf.specs import Architecture
 
 PREFIX = "decaf."
-LONGEST = 2**20  # characters of one note; a thousand names of classes take 30,000
+LONGEST = 2**20  # characters of all notes; a thousand names of classes take 30,000
+NAMES = ("architecture", "preprocessing", "labels", "label_ids")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,9 @@ def from_strings(strings: Mapping[str, str]) -> Notes:
     WeightsError
         If one is not what decaf writes.
     """
+    length = sum(len(strings.get(f"{PREFIX}{name}", "")) for name in NAMES)
+    if length > LONGEST:  # together: all are in memory at once
+        raise WeightsError(f"notes of decaf must be at most {LONGEST:,} characters; got {length:,}")
     try:
         architecture = _json(strings, "architecture")
         preprocessing = _json(strings, "preprocessing")
@@ -86,11 +91,7 @@ def from_strings(strings: Mapping[str, str]) -> Notes:
 
 def _json(strings: Mapping[str, str], name: str) -> Any:
     text = strings.get(f"{PREFIX}{name}")
-    if text is None:
-        return None
-    if len(text) > LONGEST:
-        raise WeightsError(f"{name}: must be at most {LONGEST:,} characters; got {len(text):,}")
-    return json.loads(text)
+    return None if text is None else parse_json(text)
 
 
 def _recipe(values: Any) -> Preprocessing | None:

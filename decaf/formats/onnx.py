@@ -38,26 +38,28 @@ from numpy.typing import NDArray
 
 from decaf.cursor import Buffer
 from decaf.errors import ArchitectureError, WeightsError
-from decaf.formats import known, notes
+from decaf.formats import known
 from decaf.formats.model import Model
 from decaf.formats.onnx_graph import Builder
+from decaf.formats.onnx_node import DOMAINS
 from decaf.formats.onnx_schema import MODEL, one, tensor
 from decaf.formats.protobuf import Message, decode
 from decaf.specs import Architecture
 
 OPSETS = range(7, 100)  # before 7, Dropout and Gemm meant something else
-DOMAINS = ("", "ai.onnx")
 FLOATS = (1, 10, 11, 16)  # elem_type
 MOST_NODES = 10_000
 
 
-def read(data: Buffer) -> Model:
+def read(data: Buffer, described: Architecture | None = None) -> Model:
     """Read a network.
 
     Parameters
     ----------
     data : bytes or mmap
         The whole file.
+    described : Architecture, optional
+        What decaf noted when it wrote the file; layers get its names if it is of this graph.
 
     Returns
     -------
@@ -96,7 +98,19 @@ def read(data: Buffer) -> Model:
     if len(outputs) != 1:
         raise ArchitectureError(f"the graph must have one output; got {len(outputs)}")
     found = builder.finish(one(graph, "name", "") or "onnx", outputs[0])
-    return _named(found, builder.parameters, _notes(model))
+    return _named(found, builder.parameters, described)
+
+
+def metadata(data: Buffer) -> dict[str, str]:
+    """Return the strings that the file holds beside the graph; empty where it has none.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged.
+    """
+    properties = decode(data, {14: MODEL[14]}).get("metadata_props", [])
+    return {one(entry, "key", ""): one(entry, "value", "") for entry in properties}
 
 
 def _opset(model: Message) -> int:
@@ -128,21 +142,15 @@ def _input(graph: Message, constants: dict[str, Any]) -> tuple[str, tuple[int, i
     return one(inputs[0], "name", ""), (sizes[1], sizes[2], sizes[3])
 
 
-def _notes(model: Message) -> notes.Notes:
-    """Read what decaf wrote beside the graph, if it did."""
-    properties = model.get("metadata_props", [])
-    return notes.from_strings(
-        {one(entry, "key", ""): one(entry, "value", "") for entry in properties}
-    )
-
-
-def _named(found: Architecture, parameters: dict[str, NDArray[Any]], told: notes.Notes) -> Model:
-    """Give the network the names of the notes, if they describe it; else decaf's, if it has it."""
+def _named(
+    found: Architecture, parameters: dict[str, NDArray[Any]], described: Architecture | None
+) -> Model:
+    """Give the network the names that were noted, if it is that; else decaf's, if it has it."""
     matched = None
-    if told.architecture is None:
+    if described is None:
         matched = known.recognise(found)
-    elif known.same(told.architecture, found):
-        matched = told.architecture, {layer.name: layer.name for layer in found.layers}
+    elif known.same(described, found):
+        matched = described, {layer.name: layer.name for layer in found.layers}
     if matched is not None:
         architecture, theirs = matched
         parts = (name.rpartition("/") for name in architecture.parameter_shapes)
@@ -150,6 +158,4 @@ def _named(found: Architecture, parameters: dict[str, NDArray[Any]], told: notes
             f"{layer}/{kind}": parameters[f"{theirs[layer]}/{kind}"] for layer, _, kind in parts
         }
         found = architecture
-    recipe = told.preprocessing
-    fits = recipe is not None and recipe.input_shape == found.input_shape
-    return Model(found, parameters, recipe if fits else None)
+    return Model(found, parameters)

@@ -154,6 +154,10 @@ def call(function: Global, args: tuple[Any, ...]) -> Any:
     """
     role, count = function.role, len(args)
     if role is Role.TENSOR and count >= 4:
+        if count > 6 and args[6] not in (None, {}):  # {"neg": True}: they are to be negated
+            more = args[6]
+            got = ", ".join(map(shown, list(more)[:4])) if type(more) is dict else shown(more)
+            refuse("a tensor", "values as they are stored", f"one with {got}")
         return Tensor(*args[:4])
     if role is Role.PARAMETER:
         return Parameter(args[0] if args else None)

@@ -33,7 +33,10 @@ from decaf.formats.pickle_operands import Operands
 
 LARGEST_PICKLE = 2**23  # bytes, without the tensors' values; AlexNet's takes 1,500
 MOST_OPCODES = 500_000  # of one pickle: each may make an object of 64 bytes out of one byte
-LARGEST_INDEX = 2**32  # of the memo; large numbers can share a hash, and make it slow
+# Python's hash of a number is known, and numbers can be chosen that look for a place in a large
+# dictionary for ever; so few may be its keys.  The hashes of strings are salted.
+MOST_NUMBERS = 10_000
+LARGE = 1000  # items
 HIGHEST_PROTOCOL = 5
 
 
@@ -61,7 +64,7 @@ def load(cursor: Cursor, persistent: Callable[[Any], Any] | None = None) -> Any:
     """
     inside = Operands(cursor.data, cursor.at, min(cursor.left, LARGEST_PICKLE))
     machine = _Machine(inside, persistent)
-    for _ in range(MOST_OPCODES):
+    for machine.done in range(MOST_OPCODES):
         code = inside.take(1)
         if code == b".":
             value = machine.pop()
@@ -74,14 +77,18 @@ def load(cursor: Cursor, persistent: Callable[[Any], Any] | None = None) -> Any:
 
 
 class _Machine:
-    """Stack, marks and memo of one run."""
+    """Stack, marks and memo of one run.
+
+    `done` counts opcodes: what a sound pickle has more of than of entries in the memo, or of pairs
+    in lists, and so the bound of both.
+    """
 
     def __init__(self, cursor: Operands, persistent: Callable[[Any], Any] | None) -> None:
         self.cursor, self.persistent = cursor, persistent
         self.stack: list[Any] = []
         self.marks: list[int] = []  # heights of the stack
-        self.memo: dict[int, Any] = {}
-        self.pairs_left = cursor.left  # lists can be shared, and must not be copied for ever
+        self.memo: list[Any] = []  # an optimised pickle leaves places empty
+        self.done = self.memoised = self.pairs = self.numbers = 0
 
     # The stack
 
@@ -112,12 +119,15 @@ class _Machine:
     # Memo and containers
 
     def put(self, index: int) -> None:
-        if not 0 <= index < LARGEST_INDEX:
-            refuse("an index of the memo", "of 32 bits", shown(index))
+        if not 0 <= index <= self.done:
+            expected = f"from 0 to the {self.done:,} opcodes before it"
+            refuse("an index of the memo", expected, shown(index))
+        self.memo.extend([_EMPTY] * (index + 1 - len(self.memo)))
+        self.memoised += self.memo[index] is _EMPTY
         self.memo[index] = self.top()
 
     def get(self, index: int) -> None:
-        if index not in self.memo:
+        if not 0 <= index < len(self.memo) or self.memo[index] is _EMPTY:
             refuse("the memo", "filled before it is used", f"nothing at {shown(index)}")
         self.stack.append(self.memo[index])
 
@@ -131,10 +141,14 @@ class _Machine:
         if type(target) is not dict or len(items) % 2:
             refuse("keys and values", "pairs for a dictionary", shown(target))
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # A tuple can hold itself many times over, and large numbers can share a hash.
+            # A tuple can hold itself many times over, and longer numbers can share a hash.
             plain = type(key) in (str, bytes, float, bool, type(None))
             if not plain and not (type(key) is int and -(2**63) <= key < 2**63):
                 refuse("keys", "strings or numbers of 64 bits", shown(key))
+            self.numbers += type(key) in (int, float) and len(target) >= LARGE
+            if self.numbers > MOST_NUMBERS:
+                expected = f"strings, and at most {MOST_NUMBERS:,} numbers"
+                refuse("keys of large dictionaries", expected, "more numbers")
             if key in target:
                 refuse("keys", "different from each other", f"{shown(key)} twice")
             target[key] = value
@@ -185,9 +199,9 @@ class _Machine:
         """Make a dictionary of a list of pairs, which is how Python 2 pickled OrderedDict."""
         if type(pairs) is not list:
             refuse("an OrderedDict", "made of a list of pairs", shown(pairs))
-        self.pairs_left -= len(pairs)
-        if self.pairs_left < 0:
-            refuse("dictionaries", "no larger than the pickle", "more pairs than bytes")
+        self.pairs += len(pairs)
+        if self.pairs > self.done:  # lists can be shared, and must not be copied for ever
+            refuse("dictionaries", "no larger than the pickle", "more pairs than opcodes")
         if not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
             refuse("an OrderedDict", "made of a list of pairs", "something else in the list")
         return self.dictionary([item for pair in pairs for item in pair])
@@ -213,6 +227,7 @@ class _Machine:
             refuse("a frame", f"at most the {self.cursor.left:,} bytes left", f"{size:,}")
 
 
+_EMPTY = object()
 _Act = Callable[[_Machine], Any]
 
 
@@ -275,7 +290,7 @@ _OPCODES: dict[bytes, _Act] = {
     b"p": lambda m: m.put(m.cursor.integer()),
     b"q": lambda m: m.put(m.cursor.uint(1)),
     b"r": lambda m: m.put(m.cursor.uint(4)),
-    b"\x94": lambda m: m.put(len(m.memo)),
+    b"\x94": lambda m: m.put(m.memoised),
     b"g": lambda m: m.get(m.cursor.integer()),
     b"h": lambda m: m.get(m.cursor.uint(1)),
     b"j": lambda m: m.get(m.cursor.uint(4)),

@@ -6,13 +6,15 @@ In each, a pickle describes the tensors (:mod:`decaf.formats.pickles` reads it w
 it), and their values lie beside it, in *storages* that tensors are views of.
 
 The pickle is a dictionary of tensors, or a training checkpoint with such a dictionary somewhere
-inside: ``{"epoch": 90, "state_dict": {…}, "optimizer": {…}}``.  Whole pickled networks, as
+inside: ``{"epoch": 90, "state_dict": {…}, "optimizer": {…}}``.  Of several, the key says which
+one is meant; where it does not, the one with the most tensors is.  Whole pickled networks, as
 ``torch.save(model, path)`` writes them, need the program that made them, and are refused.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,9 @@ from decaf.formats.pickle_names import Parameter, Storage, Tensor, refuse, shown
 
 DTYPES = {"HalfStorage": "f2", "BFloat16Storage": "u2", "FloatStorage": "f4", "DoubleStorage": "f8"}
 MOST_DIMENSIONS = 8
-# Which dictionary is meant where several hold as many tensors, as with averaged weights.
+# Which dictionary is meant where several hold tensors: a teacher, or an average, may hold more.
 PREFERRED = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
+LEVELS = 4  # of dictionaries in dictionaries whose keys are compared with these
 # What stands before all names of a network that was wrapped: by DataParallel, by the user's own
 # class, by torch.compile.
 WRAPPERS = ("module.", "model.", "net.", "network.", "_orig_mod.")
@@ -102,41 +105,60 @@ def _tensor(value: Any) -> Tensor | None:
     return value if value.storage.kind in DTYPES else None
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A dictionary of tensors: where it was found, and how far that says that it is meant."""
+
+    key: str
+    ranks: tuple[int, ...]  # places in PREFERRED of the keys that lead to it, the outermost first
+    depth: int
+    named: dict[str, Tensor]
+
+    @property
+    def order(self) -> tuple[tuple[int, ...], int]:
+        """The least is meant: by the keys, then the outermost; without such keys the largest."""
+        preferred = self.ranks != (len(PREFERRED),) * LEVELS
+        return self.ranks, self.depth if preferred else -len(self.named)
+
+
 def _state_dict(root: Any) -> dict[str, Tensor]:
-    """Find the dictionary that holds the most tensors, in dictionaries at any depth."""
+    """Find the dictionary of tensors that is meant, in dictionaries at any depth."""
     if isinstance(root, (Tensor, Parameter)):
         refuse("a checkpoint", "a dictionary of tensors", "one tensor")
-    candidates: list[tuple[str, dict[str, Tensor]]] = []  # (key under which it was found, …)
+    candidates: list[_Candidate] = []
     seen = {id(root)}
-    queue: list[tuple[str, Any]] = [("", root)]
-    for key, value in queue:  # grows; each dictionary comes once, however often it is shared
+    queue: list[tuple[str, tuple[int, ...], int, Any]] = [("", (len(PREFERRED),) * LEVELS, 0, root)]
+    for key, ranks, depth, value in queue:  # grows; each dictionary comes once, however shared
         if type(value) is not dict:
             continue
         named: dict[str, Tensor] = {}
         for name, item in value.items():
             if type(item) is dict and id(item) not in seen:
                 seen.add(id(item))
-                queue.append((name if type(name) is str else "", item))
+                inner = name if type(name) is str else ""
+                queue.append((inner, _ranks(ranks, depth, inner), depth + 1, item))
             elif type(name) is str:
                 tensor = _tensor(item)
                 if tensor is not None:
                     named[name] = tensor
         if named:
-            candidates.append((key, named))
+            candidates.append(_Candidate(key, ranks, depth, named))
     if not candidates:
         refuse("a checkpoint", "a dictionary of floating-point tensors", _contents(root))
-    most = max(len(named) for _, named in candidates)
-    best = [(key, named) for key, named in candidates if len(named) == most]
+    least = min(candidate.order for candidate in candidates)
+    best = [candidate for candidate in candidates if candidate.order == least]
     if len(best) > 1:
-        ranked = [(PREFERRED.index(key), named) for key, named in best if key in PREFERRED]
-        first = min((rank for rank, _ in ranked), default=None)
-        preferred = [named for rank, named in ranked if rank == first]
-        if len(preferred) != 1:
-            keys = ", ".join(shown(key) for key, _ in best[:8])
-            expected = "one dictionary with the most tensors"
-            refuse("a checkpoint", expected, f"{len(best):,} of {most:,}, under {keys}")
-        return preferred[0]
-    return best[0][1]
+        keys = ", ".join(shown(candidate.key) for candidate in best[:8])
+        expected = "one dictionary of tensors, or one that is called state_dict"
+        refuse("a checkpoint", expected, f"{len(best):,} alike, under {keys}")
+    return best[0].named
+
+
+def _ranks(ranks: tuple[int, ...], depth: int, key: str) -> tuple[int, ...]:
+    """Ranks of what lies under `key` in a dictionary at this depth."""
+    if depth >= LEVELS or key not in PREFERRED:
+        return ranks
+    return (*ranks[:depth], PREFERRED.index(key), *ranks[depth + 1 :])
 
 
 def _contents(root: Any) -> str:

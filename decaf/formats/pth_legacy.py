@@ -11,7 +11,8 @@ pickle                  the keys of the storages, in the order of what follows
 for each of them        int64: how many values; then the values, all little-endian
 ======================  ==================================================================
 
-``torch.save(…, _use_new_zipfile_serialization=False)`` still writes it.
+``torch.save(…, _use_new_zipfile_serialization=False)`` still writes it.  What follows the last
+storage is not looked at, as in torch: a file may hold one checkpoint after the other.
 
 Source: ``_legacy_save`` and ``_legacy_load`` of ``torch/serialization.py``.
 """

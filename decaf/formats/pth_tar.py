@@ -11,8 +11,9 @@ member          contents
 ``sys_info``    a dictionary about the machine; ignored, as torch does
 ==============  ===========================================================================
 
-Keys are addresses in the memory of the program that wrote the file.  All numbers are
-little-endian.  torchvision's first AlexNet, ``alexnet-owt-4df8aa71.pth``, is such a file.
+Keys are addresses in the memory of the program that wrote the file; here they become strings,
+whose hashes a file cannot foresee.  All numbers are little-endian.  torchvision's first AlexNet,
+``alexnet-owt-4df8aa71.pth``, is such a file.
 
 Source: ``legacy_load`` inside ``_legacy_load`` of ``torch/serialization.py``; of a tar header
 (POSIX.1-1988, "ustar") only name, size and kind are read.
@@ -42,6 +43,8 @@ FILE_KINDS = (b"0", b"\0")
 MEMBERS = ("storages", "tensors", "pickle")
 MOST_ITEMS = 100_000  # storages, tensors; AlexNet has 16
 MOST_DIMENSIONS = 8
+LARGEST_KEY = 2**63 - 1
+LARGEST_ITEM = 4096  # bytes of the pickle that describes a storage or a tensor; torch's take 60
 
 
 def read(data: Buffer) -> Any:
@@ -69,10 +72,11 @@ def read(data: Buffer) -> Any:
     return load(members["pickle"], persistent)
 
 
-def _key(id: Any) -> int:
-    """The key that an id stands for; torch wrote it as a string, and reads either."""
-    text = str(id) if type(id) in (int, str) else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else -1
+def _key(id: Any) -> str:
+    """The key that an id stands for, or ""; torch wrote it as a string, and reads either."""
+    if type(id) is str and id.isascii() and id.isdigit() and len(id) <= 20:
+        id = int(id)
+    return str(id) if type(id) is int and 0 <= id <= LARGEST_KEY else ""
 
 
 def _members(data: Buffer) -> dict[str, Cursor]:
@@ -99,23 +103,37 @@ def _members(data: Buffer) -> dict[str, Cursor]:
     return found
 
 
+def _item(cursor: Cursor) -> Any:
+    """Read one of many pickles, each of which must be small."""
+    inside = Cursor(cursor.data, cursor.at, min(cursor.left, LARGEST_ITEM))
+    value = load(inside)
+    cursor.skip(inside.at - cursor.at)
+    return value
+
+
 def _count(cursor: Cursor, what: str) -> int:
-    count = load(cursor)
+    count = _item(cursor)
     if type(count) is not int or not 0 <= count <= MOST_ITEMS:
         refuse(f"the number of {what}", f"from 0 to {MOST_ITEMS:,}", shown(count))
     return count
 
 
-def _triple(cursor: Cursor) -> tuple[int, Any, Any]:
+def _triple(cursor: Cursor) -> tuple[str, Any, Any]:
     """Read a pickle of three values, the first of which is a key."""
-    found = load(cursor)
-    if type(found) is not tuple or len(found) != 3 or type(found[0]) is not int:
+    found = _item(cursor)
+    if type(found) is not tuple or len(found) != 3:
         refuse("an item", "described by a key and two values", shown(found))
-    return found
+    return _checked(found[0]), *found[1:]
 
 
-def _storages(cursor: Cursor) -> dict[int, Storage]:
-    found: dict[int, Storage] = {}
+def _checked(key: Any) -> str:
+    if type(key) is not int or not 0 <= key <= LARGEST_KEY:
+        refuse("a key", f"a whole number from 0 to {LARGEST_KEY}", shown(key))
+    return str(key)
+
+
+def _storages(cursor: Cursor) -> dict[str, Storage]:
+    found: dict[str, Storage] = {}
     for _ in range(_count(cursor, "storages")):
         key, _, kind = _triple(cursor)
         if key in found:
@@ -127,21 +145,21 @@ def _storages(cursor: Cursor) -> dict[int, Storage]:
     if type(views) is not list:
         refuse("the views of storages", "a list", shown(views))
     for view in views:
-        fits = type(view) is tuple and len(view) == 4 and type(view[1]) is int
-        if not fits or view[1] not in found or type(view[0]) is not int:
-            refuse("a view of a storage", "described by four numbers", shown(view))
-        whole = found[view[1]]
-        part, start = view_of(whole, (view[0], *view[2:]))
+        if type(view) is not tuple or len(view) != 4 or _checked(view[1]) not in found:
+            refuse("a view of a storage", "four numbers, the second of a storage", shown(view))
+        key, whole = _checked(view[0]), found[_checked(view[1])]
+        part, start = view_of(whole, (key, *view[2:]))
         part.offset = (whole.offset or 0) + start * ITEM_SIZES[whole.kind]
-        found[view[0]] = part
+        found[key] = part
     return found
 
 
-def _tensors(cursor: Cursor, storages: dict[int, Storage]) -> dict[int, Tensor]:
-    found: dict[int, Tensor] = {}
+def _tensors(cursor: Cursor, storages: dict[str, Storage]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
     for _ in range(_count(cursor, "tensors")):
-        key, storage, _ = _triple(cursor)
-        if key in found or type(storage) is not int or storage not in storages:
+        key, of, _ = _triple(cursor)
+        storage = _checked(of)
+        if key in found or storage not in storages:
             refuse("a tensor", "one of its own, of a storage", shown(key))
         dimensions = cursor.uint(4)
         if dimensions > MOST_DIMENSIONS:

@@ -12,7 +12,6 @@ that nobody vouches for.
 from __future__ import annotations
 
 import importlib
-import mmap
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,11 +25,12 @@ from numpy.typing import NDArray
 from decaf.architectures import ARCHITECTURES
 from decaf.cursor import Buffer
 from decaf.errors import ArchitectureError, ImageError, ShapeError, WeightsError
+from decaf.files import map_file
 from decaf.formats.detect import FORMATS, detect
 from decaf.formats.model import Model, Tensors
 from decaf.formats.notes import Notes, from_strings
-from decaf.formats.protobuf import decode
 from decaf.json_file import read_json
+from decaf.recipes import IMAGENET_CLASSES
 from decaf.serialize import architecture_from_dict
 from decaf.specs import Architecture
 
@@ -41,7 +41,6 @@ Result = TypeVar("Result")
 LONGEST_MESSAGE = 1000
 WITH_PROTOTXT = ("caffe", "caffe-h5", "deep-compression")
 TENSORS = ("torch", "safetensors", "npz")  # names and arrays, without layers
-IMAGENET_CLASSES = 1000
 
 
 def read(
@@ -62,7 +61,8 @@ def read(
     architecture : path, optional
         Name of one of decaf's architectures, or a JSON file that describes one
         (:mod:`decaf.serialize`).  By name it has as many classes as the file has, or, for the
-        formats of Caffe, 1,000: a .prototxt says how many others.
+        formats of Caffe, 1,000: a .prototxt says how many others.  Not for ONNX, which says its
+        layers itself, nor for Caffe's with a prototxt, but for Deep Compression's.
     format : str, optional
         One of :data:`decaf.formats.detect.FORMATS`, in place of finding it out.
 
@@ -76,7 +76,7 @@ def read(
         If the file cannot be read, is damaged, or is of none of these kinds.
     ArchitectureError
         If the network has a layer that decaf has not, or is not one that decaf recognises.
-        All messages start with the path.
+        All messages start with a path: that of the prototxt for what is wrong in there.
     """
     found = read_with_notes(path, prototxt=prototxt, architecture=architecture, format=format)
     return found.model
@@ -117,13 +117,20 @@ def read_with_notes(
     data = map_file(path)
     text = None if prototxt is None else map_file(prototxt)
 
-    def parse() -> Reading:
+    def find_format() -> str:
         kind = format or detect(data, Path(path).suffix)
-        if text is not None and kind not in WITH_PROTOTXT:
-            raise WeightsError(f"a prototxt goes with files of Caffe alone; got one of {kind}")
+        _check_options(kind, prototxt, architecture)
+        return kind
+
+    def parse() -> Reading:
+        if kind == "decaf":
+            return _own(path)
         notes = _notes(data, kind)
         return Reading(_parse(data, kind, text, architecture, notes, input_shape), kind, notes)
 
+    kind = _with_path(path, find_format)
+    if prototxt is not None and text is not None:
+        _check_prototxt(prototxt, text, input_shape)
     return _with_path(path, parse)
 
 
@@ -141,27 +148,27 @@ def read_mean(path: PathLike) -> NDArray[np.floating]:
     return _with_path(path, lambda: means.read(data))
 
 
-def map_file(path: PathLike) -> Buffer:
-    """Map a file into memory, read-only.
+def _check_options(kind: str, prototxt: PathLike | None, named: PathLike | None) -> None:
+    """Refuse what would have no effect."""
+    if prototxt is not None and kind not in WITH_PROTOTXT:
+        raise WeightsError(f"a prototxt goes with files of Caffe alone; got one of {kind}")
+    if named is not None and kind in ("onnx", "decaf"):
+        raise WeightsError(
+            f"a file of {kind} says its layers itself, and no architecture goes with it; "
+            f"got {str(named)!r:.100}"
+        )
+    if named is not None and prototxt is not None and kind != "deep-compression":
+        raise WeightsError(
+            "the layers must come from the prototxt or from the architecture; got both"
+        )
 
-    Raises
-    ------
-    WeightsError
-        If it is no regular file, empty, or cannot be read.
-    """
-    try:
-        path = Path(path)
-        if not path.is_file():  # also for a pipe, which would be waited for
-            found = "a folder" if path.is_dir() else "something else"
-            raise WeightsError(
-                f"{path}: must be a file; got {found if path.exists() else 'no such file'}"
-            )
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise WeightsError(f"{path}: must not be empty; got 0 bytes")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError, TypeError) as error:  # a NUL in the path, or no path at all
-        raise WeightsError(f"{path}: must be a readable file; got {error}") from error
+
+def _check_prototxt(path: PathLike, text: Buffer, input_shape: tuple[int, int, int] | None) -> None:
+    """Say what is wrong with it under its own name, before a reader says so under another."""
+    from decaf.formats.caffe_topology import topology
+    from decaf.formats.prototxt import parse
+
+    _with_path(path, lambda: topology(parse(text), input_shape=input_shape))
 
 
 def _parse(
@@ -178,14 +185,27 @@ def _parse(
         tensors = _tensors(data, kind)
         architecture = _architecture(named, partial(_classes, tensors)) or notes.architecture
         model = state_dict.recognise(tensors, architecture)
-        return replace(model, preprocessing=notes.preprocessing or model.preprocessing)
-    if kind == "onnx":
+    elif kind == "onnx":
         from decaf.formats import onnx
 
-        return onnx.read(data)
-    reader = importlib.import_module(f"decaf.formats.{kind.replace('-', '_')}")
-    architecture = _architecture(named, lambda build: IMAGENET_CLASSES)
-    return cast(Model, reader.read(data, prototxt, architecture, input_shape))
+        model = onnx.read(data, notes.architecture)
+    else:
+        reader = importlib.import_module(f"decaf.formats.{kind.replace('-', '_')}")
+        architecture = _architecture(named, lambda build: IMAGENET_CLASSES)
+        model = cast(Model, reader.read(data, prototxt, architecture, input_shape))
+    recipe = notes.preprocessing
+    if recipe is None or recipe.input_shape != model.architecture.input_shape:
+        return model
+    return replace(model, preprocessing=recipe)
+
+
+def _own(path: PathLike) -> Reading:
+    """A file of decaf itself, to be stored with fewer bits or another recipe."""
+    from decaf.weights import load_weights
+
+    found = load_weights(path, widen=False)
+    notes = Notes(found.architecture, found.preprocessing, found.labels, found.label_ids)
+    return Reading(Model(found.architecture, found.parameters, found.preprocessing), "decaf", notes)
 
 
 def _notes(data: Buffer, kind: str) -> Notes:
@@ -194,10 +214,9 @@ def _notes(data: Buffer, kind: str) -> Notes:
 
         return from_strings(safetensors.metadata(data))
     if kind == "onnx":
-        from decaf.formats.onnx_schema import MODEL, one
+        from decaf.formats import onnx
 
-        properties = decode(data, {14: MODEL[14]}).get("metadata_props", [])
-        return from_strings({one(p, "key", ""): one(p, "value", "") for p in properties})
+        return from_strings(onnx.metadata(data))
     return Notes()
 
 
@@ -253,5 +272,6 @@ def _with_path(path: PathLike, work: Callable[[], Result]) -> Result:
         text = "".join(c if c.isprintable() else "?" for c in str(error))
         if len(text) > LONGEST_MESSAGE:
             text = f"{text[:LONGEST_MESSAGE]}..."
+        text = text.removeprefix(f"{path}: ").removeprefix(".prototxt, ")  # which the path says
         kind = ArchitectureError if isinstance(error, ArchitectureError) else WeightsError
-        raise kind(f"{path}: {text.removeprefix(f'{path}: ')}") from error
+        raise kind(f"{path}: {text}") from error

@@ -22,7 +22,6 @@ Source: the section "Format" of https://github.com/huggingface/safetensors.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -37,9 +36,9 @@ from decaf.errors import WeightsError
 from decaf.files import replacing
 from decaf.formats import notes
 from decaf.formats.bfloat16 import widen
-from decaf.formats.model import Model, Tensors
+from decaf.formats.model import Tensors
 from decaf.formats.parameters import check_parameters
-from decaf.formats.state_dict import recognise, torch_names
+from decaf.formats.state_dict import torch_names
 from decaf.preprocessing import Preprocessing
 from decaf.specs import Architecture
 
@@ -174,29 +173,6 @@ def _whole(numbers: Any, most: int) -> bool:
     )
 
 
-def read(data: Buffer, architecture: Architecture | None = None) -> Model:
-    """Read a network: what the file's notes say that it is, or its names and shapes.
-
-    Parameters
-    ----------
-    data : bytes or mmap
-        The whole file.
-    architecture : Architecture, optional
-        What it must be, in place of what decaf noted when it wrote the file.
-
-    Raises
-    ------
-    WeightsError
-        As :func:`tensors`, and if the tensors are not those of the network.
-    """
-    told = notes.from_strings(metadata(data))
-    model = recognise(tensors(data), architecture or told.architecture)
-    recipe = told.preprocessing
-    if recipe is not None and recipe.input_shape == model.architecture.input_shape:
-        model = dataclasses.replace(model, preprocessing=recipe)
-    return model
-
-
 def write(
     path: str | os.PathLike[str],
     architecture: Architecture,
@@ -249,5 +225,5 @@ def write(
             file.write(len(text).to_bytes(8, "little") + text)
             for array in arrays.values():
                 file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL in the path
         raise WeightsError(f"{path}: must be a place to write to; got {error}") from error

@@ -37,10 +37,11 @@ LOCAL = struct.Struct("<4s5H3L2H")
 ENCRYPTED, SIZE_FOLLOWS, UTF8 = 1, 8, 2048  # bits of a member's flags; 64 is strong encryption
 FULL_16, FULL_32 = 0xFFFF, 0xFFFFFFFF  # "see zip64"
 LONGEST_COMMENT = 2**16
+MOST_MEMBERS = 100_000  # one of no contents takes 90 bytes of a file, and 300 of memory
 CHUNK = 2**16  # bytes; what is unpacked at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A member of an archive.
 
@@ -85,6 +86,8 @@ def entries(data: Buffer) -> dict[str, Entry]:
         If this is no archive, or not one as the head of this module demands.
     """
     start, size, count = _directory(data)
+    if count > MOST_MEMBERS:
+        raise WeightsError(f"an archive must have at most {MOST_MEMBERS:,} members; got {count:,}")
     directory = Cursor(data, start, size)
     found: dict[str, Entry] = {}
     places = [(start, start + size, "the directory")]

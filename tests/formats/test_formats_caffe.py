@@ -233,6 +233,17 @@ def test_layers_that_the_net_has_not_are_ignored():
     }  # fmt: skip
 
 
+def test_two_layers_of_one_name_are_refused_if_both_have_blobs():
+    """Caffe's own nets list data layers twice, for training and for test."""
+    whole, text = caffemodel(arrays()), (TEXT % ("", "")).encode()
+    data = encode({"layer": {"name": "data", "type": "Data"}}, NET)
+    assert set(read(data + whole + data, text).parameters) == {
+        "c/weight", "c/bias", "f/weight", "f/bias",
+    }  # fmt: skip
+    with pytest.raises(WeightsError, match="^f: layers with blobs must have different names"):
+        read(whole + caffemodel({"f": arrays()["f"]}), text)
+
+
 def changed(name: str, given: Any) -> bytes:
     return caffemodel({**arrays(), name: given})
 
@@ -255,6 +266,9 @@ weight, bias = arrays()["c"]
          "^c: a blob must have as many numbers"),
         (encode({"layer": {"name": "c", "blobs": {"shape": {"dim": [1] * 40},
                                                   "data": bias[:1]}}}, NET), "^c: a blob"),
+        (encode({"layer": {"name": "c", "blobs": {"shape": {"dim": [6]}, "data": bias,
+                                                  "double_data": bias.astype("<f8")}}}, NET),
+         "^c: a blob must have data or double_data; got both"),
         (encode({"layer": {"name": "c", "blobs": {"num": 1, "channels": 2, "data": bias}}}, NET),
          "^c: a blob"),
     ],

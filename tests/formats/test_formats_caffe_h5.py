@@ -200,7 +200,7 @@ def test_refused(change: Change, message: str) -> None:
 
 
 def test_not_a_network_by_itself() -> None:
-    with pytest.raises(WeightsError, match="give its .prototxt, or the architecture"):
+    with pytest.raises(WeightsError, match="give its .prototxt"):
         caffe_h5.read(written())
     with pytest.raises(WeightsError, match="HDF5"):
         caffe_h5.read(b"", PROTOTXT)

@@ -169,6 +169,7 @@ LAYERS = [
     ("InnerProduct", "inner_product_param { num_output: 5 }", Linear("x", 5)),
     ("Dropout", "", Dropout("x", 0.5)),
     ("Dropout", "dropout_param { dropout_ratio: 0.7 }", Dropout("x", 0.7)),
+    ("Dropout", "dropout_param { scale_train: true }", Dropout("x", 0.5)),
     ("Softmax", "softmax_param { axis: -3 }", Softmax("x")),
     ("Flatten", "", Flatten("x")),
     ("Flatten", "flatten_param { axis: 1 end_axis: 3 }", Flatten("x")),
@@ -231,6 +232,8 @@ POOLING = "pooling_param { kernel_size: 2 %s }"
         ("Flatten", "flatten_param { axis: 2 }", "axis must be"),
         ("Flatten", "flatten_param { end_axis: 2 }", "end_axis must be"),
         ("Dropout", "dropout_param { dropout_ratio: 1 }", "p must be"),
+        ("Dropout", "dropout_param { scale_train: false }", "scale_train must be true"),
+        ("Dropout", "dropout_param { scale_train: 3 }", "scale_train must be true or false"),
     ],
 )
 def test_says_which_layer_and_why(kind, options, reason):
@@ -361,6 +364,17 @@ def test_refuses_nets_that_make_no_sense(text, reason):
         described(text)
 
 
+def test_concats_of_concats_stop_where_they_are_too_large():
+    """Four times as many channels each time: numbers of thousands of digits, if nothing stops."""
+    text = 'input: "b0" input_dim: [1, 1, 4, 4]' + "".join(
+        f"layer {{ name: 'c{i}' type: 'Concat' bottom: ['b{i}', 'b{i}', 'b{i}', 'b{i}'] "
+        f"top: 'b{i + 1}' }} "
+        for i in range(7300)
+    )
+    with pytest.raises(ArchitectureError, match=r"^c10: output must be at most .* got \(4194304,"):
+        described(text + layer("v", "Convolution", CONVOLUTION % "group: 2", "b7300"))
+
+
 def test_parts_of_an_option_add_up_as_in_caffe():
     parts = "convolution_param { num_output: 9 pad: 1 } convolution_param { num_output: 2 "
     assert only("Convolution", parts + "kernel_size: 3 }") == Conv("x", 2, 3, padding=1)
@@ -375,7 +389,7 @@ convolution_param 106 10: num_output 1 bias_term 2 pad 3 kernel_size 4 group 5 s
 convolution_param 106 10: pad_h 9 pad_w 10 kernel_h 11 kernel_w 12 stride_h 13 stride_w 14
 convolution_param 106 10: axis 16 dilation 18
 data_param 107 11: scale 2 mean_file 3 crop_size 5
-dropout_param 108 12: dropout_ratio 1
+dropout_param 108 12: dropout_ratio 1 scale_train 2
 image_data_param 115 15: scale 2 mean_file 3 crop_size 5
 inner_product_param 117 17: num_output 1 bias_term 2 axis 5 transpose 6
 lrn_param 118 18: local_size 1 alpha 2 beta 3 norm_region 4 k 5

@@ -245,6 +245,19 @@ def test_refused_archives() -> None:
             npz.tensors(raw)
 
 
+def test_members_are_a_hundred_thousand_at_most() -> None:
+    """Each takes memory, also if it holds nothing; the count stands in the end record."""
+    directory = b"PK\1\2" + bytes(42)
+    tail = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *(0xFFFF,) * 2, *(2**32 - 1,) * 2, 0)
+    for count, reason in ((100_001, "at most 100,000 members; got 100,001"),
+                          (100_000, "local header")):  # fmt: skip
+        wide = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 20, 20, 0, 0, count, count,
+                           len(directory), 0)  # fmt: skip
+        pointer = struct.pack("<4sLQL", b"PK\6\7", 0, len(directory), 1)
+        with pytest.raises(WeightsError, match=reason):
+            npz.tensors(directory + wide + pointer + tail)
+
+
 def test_members_may_not_overlap() -> None:
     """Two records of the directory, one stretch of the file: the core of a quine or a bomb."""
     inner = zipped(("b.npy", npy_bytes(np.arange(3.0))))

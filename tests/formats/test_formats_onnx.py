@@ -15,12 +15,15 @@ import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from wire import varint
 
 from decaf import architectures, layers
 from decaf.errors import ArchitectureError, DecafError, WeightsError
 from decaf.formats import onnx as reader
 from decaf.formats import onnx_writer as writer
 from decaf.formats.notes import from_strings
+from decaf.formats.read import read as read_file
+from decaf.formats.read import read_with_notes
 from decaf.specs import (
     LRN,
     AdaptiveAvgPool,
@@ -176,8 +179,8 @@ def test_there_and_back(tmp_path: Path, architecture: Architecture) -> None:
     onnx.checker.check_model(str(tmp_path / "x.onnx"), full_check=True)
     with open(tmp_path / "x.onnx", "rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    found = reader.read(data)
-    assert found.architecture == architecture
+    found = reader.read(data, architecture)
+    assert found.architecture == read_file(tmp_path / "x.onnx").architecture == architecture
     assert list(found.parameters) == list(p)
     whole = np.frombuffer(data, np.uint8)
     for name, array in found.parameters.items():
@@ -208,11 +211,12 @@ def test_pooling_means_the_same(
         architecture = Architecture("pool", (2, *size), (pool, ReLU("relu")))
     except ValueError:
         hypothesis.reject()
-    raw = written(tmp_path_factory.mktemp("pool"), architecture, {})
+    folder = tmp_path_factory.mktemp("pool")
+    raw = written(folder, architecture, {})
     x = normal(2, 2, *size)
     np.testing.assert_allclose(run_onnx(raw, x), run(architecture, {}, x), rtol=1e-5, atol=1e-6)
     if (kernel, stride) != (1, 1):  # which does nothing
-        assert reader.read(raw).architecture == architecture
+        assert read_file(folder / "x.onnx").architecture == architecture
 
 
 def test_notes_travel(tmp_path: Path) -> None:
@@ -220,10 +224,14 @@ def test_notes_travel(tmp_path: Path) -> None:
         tmp_path, tiny.ARCHITECTURE, tiny.parameters(),
         preprocessing=tiny.PREPROCESSING, labels=tiny.LABELS, label_ids=list("abcde"),
     )  # fmt: skip
-    assert reader.read(raw).preprocessing == tiny.PREPROCESSING
+    found = read_with_notes(tmp_path / "x.onnx")
+    assert found.model.architecture == tiny.ARCHITECTURE
+    assert found.model.preprocessing == tiny.PREPROCESSING
+    assert found.notes.labels == tiny.LABELS
+    assert found.notes.label_ids == tuple("abcde")
     strings = {entry.key: entry.value for entry in onnx.load_from_string(raw).metadata_props}
-    assert from_strings(strings).labels == tiny.LABELS
-    assert from_strings(strings).label_ids == tuple("abcde")
+    assert reader.metadata(raw) == strings
+    assert from_strings(strings) == found.notes
 
 
 def test_notes_that_do_not_fit_the_graph_are_not_believed(tmp_path: Path) -> None:
@@ -239,11 +247,13 @@ def test_notes_that_do_not_fit_the_graph_are_not_believed(tmp_path: Path) -> Non
     (norm,) = (n for n in changed.graph.node if n.op_type == "LRN")
     (bias,) = (a for a in norm.attribute if a.name == "bias")
     bias.f = 2.0
-    found = reader.read(changed.SerializeToString()).architecture
+    (tmp_path / "x.onnx").write_bytes(changed.SerializeToString())
+    found = read_file(tmp_path / "x.onnx").architecture
     assert found.layers == tiny.ARCHITECTURE.layers
     changed.metadata_props[0].value = "[" * 100_000
+    (tmp_path / "x.onnx").write_bytes(changed.SerializeToString())
     with pytest.raises(WeightsError, match="notes of decaf"):
-        reader.read(changed.SerializeToString())
+        read_file(tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize(
@@ -472,6 +482,16 @@ def test_refused_models() -> None:
     refused(model([relu], {"w": text}), "'w': must be float32")
 
 
+def test_concats_of_concats_stop_where_they_are_too_large() -> None:
+    nodes = [
+        helper.make_node("Concat", [f"x{i}" if i else "x"] * 4, [f"x{i + 1}"], f"c{i}")
+        for i in range(7300)
+    ]
+    conv = node("Conv", ["x7300", "w"], ["y"], group=3)
+    with pytest.raises(ArchitectureError, match="^c8: output must be at most"):
+        read([*nodes, conv], {"w": np.ones((3, 1, 1, 1), np.float32)})
+
+
 def test_deep_and_crowded_files() -> None:
     deep = b""
     for _ in range(1000):  # graphs inside the graph are not looked into
@@ -481,13 +501,6 @@ def test_deep_and_crowded_files() -> None:
     crowd = b"\x0a\x00" * 200_000  # nodes of nothing
     with pytest.raises(WeightsError, match="at most"):
         reader.read(b"\x08\x07\x3a" + varint(len(crowd)) + crowd)
-
-
-def varint(value: int) -> bytes:
-    raw = b""
-    while value > 127:
-        raw, value = raw + bytes([value & 127 | 128]), value >> 7
-    return raw + bytes([value])
 
 
 SMALL = Architecture("small", (2, 4, 4), (Conv("c", 2, 2), LRN("n", 3), Linear("f", 2)))
@@ -505,6 +518,7 @@ def small(tmp_path_factory: Any) -> bytes:
 def never_worse(raw: bytes) -> None:
     try:
         found = reader.read(raw)
+        reader.metadata(raw)
     except DecafError:
         return
     shapes = {name: array.shape for name, array in found.parameters.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import pickle
 import pickletools
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,21 @@ def test_tensors_are_described() -> None:
     assert what == "storage" and isinstance(kind, Global) and kind.name == "torch.FloatStorage"
 
 
+@pytest.mark.parametrize(
+    ("metadata", "fine"),
+    [(b"N", True), (b"}", True), (b"}" + text("neg") + b"\x88s", False),
+     (b"}" + text("conj") + b"\x88s", False), (b"]", False), (b"K\x01", False)],
+)  # fmt: skip
+def test_what_a_tensor_says_beyond_its_values(metadata: bytes, fine: bool) -> None:
+    data = PROTO + named("torch._utils", "_rebuild_tensor_v2")
+    data += b"(K\x00K\x00K\x03\x85K\x01\x85\x89N" + metadata + b"tR."
+    if fine:
+        assert isinstance(load(Cursor(data)), Tensor)
+    else:
+        with pytest.raises(WeightsError, match="a tensor must be values as they are stored"):
+            load(Cursor(data))
+
+
 def test_shared_and_endless() -> None:
     assert load(Cursor(b"]q\x00h\x00a."))[0].__class__ is list
     shared = load(Cursor(b"]q\x00(]q\x01h\x01e."))
@@ -210,6 +226,14 @@ BOMBS = {
     "key twice": b"}(K\x01NK\x01Nu.",
     "pairs without end": b"](" + b"".join(b"K%cN\x86" % i for i in range(100)) + b"eq\x00"
     + (named("collections", "OrderedDict") + b"h\x00\x85R") * 100 + b".",
+    "pairs of a list twice": b"](" + b"".join(b"K%cN\x86" % i for i in range(30)) + b"eq\x00"
+    + (named("collections", "OrderedDict") + b"h\x00\x85R") * 50 + b".",
+    "numbers without end that are keys": b"}(" + b"".join(
+        b"J" + struct.pack("<i", 2**20 + i) + b"N" for i in range(11_001)) + b"u.",
+    "floats without end that are keys": b"}(" + b"".join(
+        b"G" + struct.pack(">d", i) + b"N" for i in range(11_001)) + b"u.",
+    "an index beyond what there was": b"Nr\x02\x00\x00\x00.",
+    "an index that was left out": b"NNq\x01h\x00.",
     "pairs of three": named("collections", "OrderedDict") + b"](NNN\x87e\x85R.",
     "unknown opcode": b"\xff.",
 }  # fmt: skip
@@ -221,6 +245,19 @@ def test_bombs(name: str) -> None:
     with pytest.raises(WeightsError):
         load(Cursor(BOMBS[name]))
     assert time.process_time() - start < 10  # ends; the worst takes a fraction of a second
+
+
+def test_a_memo_may_leave_places_out() -> None:
+    """Python 2 counts from 1, and an optimiser leaves out what is not used."""
+    assert load(Cursor(b"]q\x01(K\x07q\x03K\x08h\x03h\x01e."))[:3] == [7, 8, 7]
+    assert load(Cursor(b"\x80\x04NNNq\x03K\x07\x94h\x010h\x03.")) is None
+    assert load(Cursor(b"\x80\x04NNNq\x03K\x07\x940000h\x01.")) == 7  # MEMOIZE counts entries
+
+
+def test_many_numbers_may_be_keys() -> None:
+    """As in the state of an optimiser; beside any number of strings, and in small dictionaries."""
+    value = {"state": dict.fromkeys(range(11_000)), **{str(i): {i: 0.5} for i in range(20_000)}}
+    assert load(Cursor(pickle.dumps(value, 2))) == value
 
 
 @pytest.mark.parametrize(

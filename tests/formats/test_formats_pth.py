@@ -137,6 +137,13 @@ def test_views_in_a_legacy_stream() -> None:
         tensors(data)
 
 
+def test_what_follows_a_legacy_stream_is_ignored_as_in_torch(torch: Any) -> None:
+    data = legacy(PROTO + dictionary(w=tensor()) + b".", {"0": (4, RAW)}) + b"another one"
+    np.testing.assert_array_equal(tensors(data)["w"], VALUES)
+    first, second = (saved({"w": torch.full((2,), value)}, "legacy") for value in (1.0, 2.0))
+    same(tensors(first + second), torch.load(io.BytesIO(first + second), weights_only=True))
+
+
 @pytest.mark.parametrize("form", ["zip", "legacy", "tar"])
 def test_mapped_files(form: str, tmp_path: Path) -> None:
     path = tmp_path / "file.pth"
@@ -259,7 +266,7 @@ def test_nested_dictionaries() -> None:
     assert found(ema=dictionary(c=w, d=w), model=two) == ["a", "b"]
     assert found(model=dictionary(c=w, d=w), state_dict=two) == ["a", "b"]
     assert found(w=w, n=b"K\x01", s=text("x"), l=b"]") == ["w"]
-    with pytest.raises(WeightsError, match="2 of 2, under 'one', 'other'"):
+    with pytest.raises(WeightsError, match="2 alike, under 'one', 'other'"):
         found(one=two, other=dictionary(c=w, d=w))
     for nothing in ({}, {"epoch": b"K\x01"}, {"a": b"}"}):
         with pytest.raises(WeightsError, match="dictionary of floating-point tensors"):
@@ -267,6 +274,34 @@ def test_nested_dictionaries() -> None:
     for root in (b"]", b"N", b"K\x01", tensor()):
         with pytest.raises(WeightsError, match="a checkpoint must be"):
             tensors(zipped(PROTO + root + b".", {"0": RAW}))
+
+
+def test_a_name_that_says_what_is_meant_wins_over_the_number_of_tensors() -> None:
+    """The teacher of a small network, or an average with a counter, has more tensors."""
+    w = tensor()
+    two, three = dictionary(a=w, b=w), dictionary(c=w, d=w, e=w)
+    assert found(model=two, teacher=three) == ["a", "b"]
+    assert found(teacher=three, model=two) == ["a", "b"]
+    assert found(ema=three, state_dict=two) == ["a", "b"]
+    assert found(model=three, state_dict=two) == ["a", "b"]
+    assert found(w=w, x=w, y=w, net=two) == ["a", "b"]
+    assert found(checkpoint=dictionary(model=two, ema=three), optimizer=three) == ["a", "b"]
+    assert found(ema=dictionary(state_dict=three), model=two) == ["a", "b"]  # the outer one
+    assert found(model=dictionary(module=two), teacher=three) == ["a", "b"]  # inside, if not there
+    assert found(state_dict=dictionary(model=two, teacher=three)) == ["a", "b"]
+    assert found(model=dictionary(a=w, b=w, more=three)) == ["a", "b"]
+    for several in (
+        {"student": dictionary(model=two), "teacher": dictionary(model=three)},
+        {"model": dictionary(encoder=two, head=three)},
+    ):
+        with pytest.raises(WeightsError, match="one dictionary of tensors.*2 alike, under"):
+            found(**several)
+
+
+def test_dictionaries_in_dictionaries_a_hundred_thousand_deep() -> None:
+    depth = 100_000
+    pickled = PROTO + (b"}" + text("model")) * depth + dictionary(w=tensor()) + b"s" * depth + b"."
+    assert list(tensors(zipped(pickled, {"0": RAW}))) == ["w"]
 
 
 def test_a_dictionary_in_itself() -> None:
@@ -381,6 +416,15 @@ def test_a_training_checkpoint(torch: Any, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_tensor_that_is_to_be_negated_is_refused(torch: Any, form: str) -> None:
+    """The values stay as they are, and torch sets a bit, which is not in the storage."""
+    plain = torch.ones(3)
+    with pytest.raises(WeightsError, match="values as they are stored.*'neg'"):
+        tensors(saved({"a": plain, "w": torch._neg_view(plain)}, form))
+    same(tensors(saved({"a": plain}, form)), {"a": plain})
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_whole_network_is_refused(torch: Any, form: str) -> None:
     with pytest.raises(WeightsError, match=r"names 'torch.nn.*Linear'.*model.state_dict\(\)"):
         tensors(saved(torch.nn.Linear(2, 2), form))
@@ -462,6 +506,25 @@ def test_tar_as_torch_reads_it(torch: Any, tmp_path: Path, texts: bool) -> None:
         warnings.simplefilter("ignore")
         want = torch.load(path, weights_only=False)
     same(tensors(old_tar(texts=texts)), dict(want))
+
+
+def test_keys_of_a_tar_are_those_of_a_machine() -> None:
+    """Python's hash of a number is known: keys without bound can be made to share one."""
+    assert set(tensors(old_tar(keys=(0, 2**63 - 1, 5)))) == {"a", "b"}
+    for keys in ((2**63, 22, 33), (11, 2**63, 33), (11, 22, 2**63), (11, -1, 33), (-1, 22, 33)):
+        with pytest.raises(WeightsError, match="a key must be"):
+            tensors(old_tar(keys=keys))
+
+
+def test_what_describes_a_storage_in_a_tar_is_small() -> None:
+    """A file may hold 100,000 of them."""
+    kind = named("torch", "FloatStorage")
+    none = pickle.dumps(0, 2)
+    for filler, message in ((b"cpu", "dictionary of floating"), (b"c" * 4096, "must end by")):
+        storages = pickle.dumps(1, 2) + PROTO + b"(K\x05B" + struct.pack("<I", len(filler)) + filler
+        storages += kind + b"t." + struct.pack("<q", 0) + pickle.dumps([], 2)
+        with pytest.raises(WeightsError, match=message):
+            tensors(tarred(storages=storages, tensors=none, pickle=pickle.dumps({}, 2)))
 
 
 def test_wrong_tars() -> None:

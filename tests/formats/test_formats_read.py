@@ -15,12 +15,16 @@ import h5py
 import numpy as np
 import pytest
 import tiny
+import wire
 
 from decaf.architectures import decaf_mini, squeezenet1_1
 from decaf.errors import ArchitectureError, DecafError, WeightsError
+from decaf.formats import caffe_schema, safetensors
 from decaf.formats.detect import detect
 from decaf.formats.read import map_file, read, read_mean, read_with_notes
+from decaf.preprocessing import Preprocessing
 from decaf.serialize import architecture_to_dict
+from decaf.specs import AdaptiveAvgPool, Architecture, Conv, Flatten
 
 
 def field(number: int, payload: bytes | int) -> bytes:
@@ -76,6 +80,8 @@ ONNX = field(1, 8) + field(2, b"pytorch") + field(7, b"a graph")
         (NET_V1, "caffe"),
         (field(100, b"a layer"), "caffe"),
         (NET[:-3], "caffe"),  # cut off, which the reader will say
+        (field(1, b"n" * 60) + field(100, b"a layer"), "caffe"),  # 60 is "<"
+        (field(1, b"!DOCTYPE html>" + b"n" * 46) + field(2, b"a layer"), "caffe"),
         (ONNX, "onnx"),
         (field(1, 8) + field(7, b"a graph"), "onnx"),
     ],
@@ -99,6 +105,8 @@ def test_the_suffix_where_the_contents_say_nothing(suffix: str, format: str) -> 
         (b"", "got an empty one"),
         (b"<!DOCTYPE html>\n<html>", "a web page"),
         (b'\n <?xml version="1.0"?>', "a web page or other XML"),
+        (b"\xef\xbb\xbf<html><title>\xe9\xe8 in Latin-1</title>", "a web page or other XML"),
+        (b"< 5 is what this text says", "got text"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "git lfs pull"),
         (gzip.compress(b"weights"), "a gzip archive: unpack it first"),
         (b"BZh91AY&SY", "unpack it first"),
@@ -146,10 +154,13 @@ def test_any_bytes_give_a_format_or_an_error_of_decaf() -> None:
             pass
 
 
-def test_a_decaf_file_is_pointed_out(tmp_path: Path) -> None:
+def test_a_decaf_file(tmp_path: Path) -> None:
     path = tiny.save(tmp_path / "tiny.h5")
-    with pytest.raises(WeightsError, match=r"tiny\.h5: is already a decaf weights file"):
-        read(path)
+    found = read_with_notes(path)
+    assert (found.format, found.model.architecture) == ("decaf", tiny.ARCHITECTURE)
+    assert (found.model.preprocessing, found.notes.labels) == (tiny.PREPROCESSING, tiny.LABELS)
+    with pytest.raises(WeightsError, match=r"tiny\.h5: a file of decaf says its layers itself"):
+        read(path, architecture="alexnet")
 
 
 def test_files_that_cannot_be_mapped(tmp_path: Path) -> None:
@@ -169,7 +180,7 @@ def test_files_that_cannot_be_mapped(tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match=message) as caught:
             map_file(path)
         assert str(caught.value).count(str(tmp_path)) >= 1
-    with pytest.raises(WeightsError, match="must be a readable file"):
+    with pytest.raises(WeightsError, match="must be a file that can be read"):
         map_file(None)  # type: ignore[arg-type]
 
 
@@ -242,6 +253,105 @@ def test_options_that_are_wrong(tmp_path: Path) -> None:
         read(tmp_path / "mini.npz", prototxt=tmp_path / "net.prototxt")
     with pytest.raises(WeightsError, match="a torch archive must"):
         read(tmp_path / "mini.npz", format="torch")
+
+
+PROTOTXT = b"""
+name: "tiny"  input: "data"  input_dim: 1  input_dim: 1  input_dim: 2  input_dim: 2
+layer { name: "ip"  type: "InnerProduct"  bottom: "data"  top: "ip"
+        inner_product_param { num_output: 2 } }
+"""
+BLOBS = (np.arange(8, dtype=np.float32).reshape(2, 4), np.float32([0.5, -0.5]))
+
+
+def caffe_file(path: Path, kind: str) -> Path:
+    """The network of PROTOTXT, as a file of one of the three formats that take a prototxt."""
+    if kind == "caffe-h5":
+        with h5py.File(path, "w", libver=("earliest", "v108")) as file:
+            for number, blob in enumerate(BLOBS):
+                file[f"data/ip/{number}"] = blob
+    elif kind == "caffe":
+        blobs = [{"shape": {"dim": list(blob.shape)}, "data": blob.ravel()} for blob in BLOBS]
+        net = {"name": "tiny", "layer": [{"name": "ip", "type": "InnerProduct", "blobs": blobs}]}
+        path.write_bytes(wire.encode(net, caffe_schema.NET))
+    else:  # one weight that is not 0: the first, of value 1
+        codebook = np.zeros(16, "<f4")
+        codebook[1] = 1
+        path.write_bytes(np.uint32(1).tobytes() + codebook.tobytes() + BLOBS[1].tobytes() + b"\1\0")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["caffe", "caffe-h5", "deep-compression"])
+def test_an_architecture_is_used_or_refused(tmp_path: Path, kind: str) -> None:
+    """Never passed over: only deep-compression takes its names beside a prototxt."""
+    path, text = caffe_file(tmp_path / "weights", kind), tmp_path / "net.prototxt"
+    text.write_bytes(PROTOTXT)
+    found = read(path, prototxt=text, format=kind).architecture
+    mine = dataclasses.replace(found, name="mine")
+    (tmp_path / "mine.json").write_text(json.dumps(architecture_to_dict(mine)))
+    assert read(path, architecture=tmp_path / "mine.json", format=kind).architecture == mine
+    both = {"prototxt": text, "architecture": tmp_path / "mine.json", "format": kind}
+    if kind == "deep-compression":
+        assert read(path, **both).architecture == mine
+        return
+    with pytest.raises(WeightsError) as caught:
+        read(path, **both)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: the layers must come from the prototxt or ")
+    assert message.endswith("got both")
+
+
+def test_no_architecture_with_onnx(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(ONNX)
+    with pytest.raises(WeightsError, match=r"net\.onnx: .*says its layers itself.*got 'alexnet'"):
+        read(tmp_path / "net.onnx", architecture="alexnet")
+
+
+@pytest.mark.parametrize("kind", ["caffe", "caffe-h5", "deep-compression"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (PROTOTXT.replace(b"num_output", b"num_output ?"), "line 4: expected a word"),
+        (b'{"layers": []}', "line 1: a field must begin with its name"),
+        (b"\x89HDF\r\n\x1a\n\0", "line 1: expected a word"),
+        (b"x" * (2**22 + 1), "a .prototxt must be text of at most"),
+        (b'name: "net"', "the net must have layers"),
+        (PROTOTXT.replace(b"InnerProduct", b"Embed"), "ip"),
+        (PROTOTXT.replace(b'bottom: "data"', b'bottom: "date"'), "ip: what it reads must"),
+        (PROTOTXT.replace(b"input_dim: 2", b"input_dim: 0"), ""),
+        (b"", "must not be empty"),
+    ],
+)
+def test_a_prototxt_that_is_wrong_is_named(
+    tmp_path: Path, kind: str, text: bytes, message: str
+) -> None:
+    path, wrong = caffe_file(tmp_path / "weights", kind), tmp_path / "net.txt"
+    wrong.write_bytes(text)
+    with pytest.raises((WeightsError, ArchitectureError)) as caught:
+        read(path, prototxt=wrong, format=kind)
+    assert str(caught.value).startswith(f"{wrong}: {message}")
+    assert str(path) not in str(caught.value)
+
+
+def test_a_prototxt_of_another_network_is_not_called_damaged(tmp_path: Path) -> None:
+    path, text = caffe_file(tmp_path / "weights", "caffe"), tmp_path / "net.prototxt"
+    text.write_bytes(PROTOTXT.replace(b"num_output: 2", b"num_output: 3"))
+    with pytest.raises(WeightsError) as caught:
+        read(path, prototxt=text, format="caffe")
+    assert str(caught.value).startswith(f"{path}: ip")
+
+
+def test_a_recipe_in_notes_must_fit_the_architecture_that_is_given(tmp_path: Path) -> None:
+    """What is given wins; the recipe of other photos is then of no use."""
+    wide = Architecture("wide", (3, 8, 8), (Conv("c", 2, 8), Flatten("f")))
+    tall = dataclasses.replace(wide, input_shape=(3, 9, 8), name="tall")
+    tall = dataclasses.replace(tall, layers=(Conv("c", 2, 8), AdaptiveAvgPool("p", 1)))
+    p = {name: np.ones(shape, np.float32) for name, shape in wide.parameter_shapes.items()}
+    recipe = Preprocessing((8, 8), (8, 8))
+    safetensors.write(tmp_path / "x.safetensors", wide, p, preprocessing=recipe)
+    assert read(tmp_path / "x.safetensors").preprocessing == recipe
+    (tmp_path / "tall.json").write_text(json.dumps(architecture_to_dict(tall)))
+    found = read(tmp_path / "x.safetensors", architecture=tmp_path / "tall.json")
+    assert (found.architecture, found.preprocessing) == (tall, None)
 
 
 def test_two_formats_of_the_same_network(shared_data: Path) -> None:

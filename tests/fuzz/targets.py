@@ -214,11 +214,15 @@ def state_dict() -> Target:
 
 def onnx() -> Target:
     from decaf.formats import onnx
+    from decaf.formats.notes import from_strings
+
+    def read(data: bytes) -> Any:
+        return onnx.read(data, from_strings(onnx.metadata(data)).architecture)
 
     words = (
         b"Conv", b"Gemm", b"MatMul", b"Reshape", b"Concat", b"Constant", b"If", b"pads", b"group",
     )  # fmt: skip
-    return Target("onnx", onnx.read, seeds.onnx.valid(), words, seeds.onnx.hostile(), refusals=40)
+    return Target("onnx", read, seeds.onnx.valid(), words, seeds.onnx.hostile(), refusals=40)
 
 
 def detect() -> Target:

@@ -29,6 +29,22 @@ def tarred(made: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def many_members(count: int) -> bytes:
+    """An archive of empty members, with as little around each as there can be; zip64."""
+    front, records = bytearray(), bytearray()
+    for i in range(count):
+        name, version = b"%05x" % i, (20, 0, 0, 0, 0)
+        records += struct.pack("<4s2B5H3L5H2L", b"PK\1\2", 20, 0, *version, 0, 0, 0, len(name),
+                               0, 0, 0, 0, 0, len(front)) + name  # fmt: skip
+        front += struct.pack("<4s5H3L2H", b"PK\3\4", *version, 0, 0, 0, len(name), 0) + name
+    end = len(front) + len(records)
+    wide = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 20, 20, 0, 0, count, count, len(records),
+                       len(front))  # fmt: skip
+    pointer = struct.pack("<4sLQL", b"PK\6\7", 0, end, 1)
+    tail = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, *(0xFFFF,) * 2, *(2**32 - 1,) * 2, 0)
+    return bytes(front + records) + wide + pointer + tail
+
+
 def hostile_zip(name: str, member: bytes) -> dict[str, bytes]:
     """Archives with a member of this name and these contents, and what is wrong with them."""
     plain = zipped({name: member, "b": b"b" * 100})
@@ -65,6 +81,8 @@ def hostile_zip(name: str, member: bytes) -> dict[str, bytes]:
         "65,535 records of none": entries(65_535, b""),
         "two members of one name": entries(2, bytes(first) * 2),
         "many members": zipped({f"{i}{name}": b"" for i in range(1500)}),
+        "100,001 members of nothing": many_members(100_001),
+        "30,000 members of nothing": many_members(30_000),
         "the directory inside a member": plain[:directory] + plain,
         "a member inside the directory": plain[:local] + plain[directory:],
         "an end record only": plain[end:],

@@ -61,6 +61,7 @@ def valid() -> list[Seed]:
 
 def hostile() -> dict[str, bytes]:
     conv = field(100, message((1, b"conv1"), (2, b"Convolution")))
+    conv_and_blobs = field(100, message((1, b"conv1"), (7, blob(np.zeros(4)))))
     huge = message(*((1 + i, 2**31 - 1) for i in range(4)))
     return {
         "many empty layers": field(100, b"") * 80_000,
@@ -77,6 +78,14 @@ def hostile() -> dict[str, bytes]:
         ),
         "unpacked numbers": field(
             100, message((1, b"conv1"), (7, unpacked(5, np.zeros(50_000, "<f4"))))
+        ),
+        "two layers of one name": conv_and_blobs + conv_and_blobs,
+        "data beside double_data": field(
+            100, message((1, b"conv1"), (7, blob(np.zeros(4), "old") + blob(np.zeros(4))))
+        ),
+        "a name that looks like XML": field(1, b"!DOCTYPE html><html>".ljust(60)) + conv,
+        "a dropout that scales": field(
+            100, message((1, b"drop1"), (2, b"Dropout"), (108, field(2, 0)))
         ),
         "a varint without end": b"\x08" + b"\xff" * 100_000,
         "a length of 2^63": varint(100 << 3 | 2) + varint(2**63),

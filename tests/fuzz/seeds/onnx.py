@@ -96,6 +96,16 @@ def hostile() -> dict[str, bytes]:
         "concats of concats": graph(
             *(_node("Concat", f"c{i} c{i}" if i else "data data", f"c{i + 1}", axis)
               for i in range(64)), ends[0], (12, _value("c64", (1, 3, 7, 6)))),
+        "concats of concats that grow": graph(
+            *(_node("Concat", " ".join([f"{i}" if i else "data"] * 4), f"{i + 1}")
+              for i in range(7300)),
+            _node("Conv", "7300 w", "y", _attribute("group", 2)),
+            (5, _tensor("w", np.ones((2, 1, 1, 1), np.float32))), ends[0], (12, _value("y", (2,)))),
+        "notes of dictionaries": whole + b"".join(
+            field(14, message((1, b"decaf." + name), (2, b"[" + b"{}," * 300_000 + b"{}]")))
+            for name in (b"architecture", b"preprocessing", b"labels", b"label_ids")),
+        "a note with a key twice": whole
+        + field(14, message((1, b"decaf.architecture"), (2, b'{"name": "a", "name": "b"}'))),
         "a node that reads itself": graph(_node("Relu", "a", "a"), *ends),
         "values in another file": graph((5, outside), *ends),
         "a tensor of 2^186": graph((5, huge), *ends),

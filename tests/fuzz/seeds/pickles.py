@@ -48,8 +48,39 @@ def strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(np.prod(shape[i + 1 :])) for i in range(len(shape)))
 
 
+def numbers_that_collide(bits: int = 14, full: int = 7000, more: int = 3000) -> list[int]:
+    """Keys that each try most of a dictionary's places before they find one.
+
+    CPython looks at ``i = 5 * i + 1 + perturb`` next, where perturb is the rest of the hash and
+    soon 0, and the hash of a whole number is the number: so fill that chain, then aim at its start.
+    """
+    mask, chain, at = (1 << bits) - 1, [], 0
+    for _ in range(full):
+        chain.append(at)
+        at = (5 * at + 1) & mask
+    place = {key: i for i, key in enumerate(chain)}
+    aimed: dict[int, None] = {}
+    random = np.random.default_rng(0)
+    while len(aimed) < more:
+        key = int(random.integers(2 ** (bits + 1), 2**31))
+        at, perturb = key & mask, key
+        while perturb and at in place:
+            perturb >>= 5
+            at = (5 * at + perturb + 1) & mask
+        if place.get(at, full) < full // 2:
+            aimed[key] = None
+    return chain + list(aimed)
+
+
+def shared_pairs(count: int) -> bytes:
+    """OrderedDict in the memo at 0, and a list of pairs at 1, to be called with ``h0 h1 R``."""
+    pairs = b"".join(b"K%cN\x86" % i for i in range(count))
+    return named("collections", "OrderedDict") + b"q\x000](" + pairs + b"e\x85q\x010"
+
+
 def hostile() -> dict[str, bytes]:
     """Pickles of state dictionaries that cost more than they should."""
+    collide = numbers_that_collide()
     one = storage("0", 1)
     doubled = b"".join(b"(h%ch%ctq%c" % (i, i, i + 1) for i in range(200))
     grown = b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(200))
@@ -72,6 +103,19 @@ def hostile() -> dict[str, bytes]:
         "a list that doubles": b"\x80\x02]q\0(" + b"h\0h\0e(" * 10_000 + b"e.",
         "an OrderedDict of a shared list": b"\x80\x02](" + (opcodes("a") + b"N\x86") * 1000
         + b"eq\0" + b"ccollections\nOrderedDict\nh\0\x85R0" * 3000 + b"h\0.",
+        "numbers that collide as keys": pickled(
+            dictionary({"a": b"}(" + b"".join(opcodes(k) + b"N" for k in collide) + b"u"})
+        ),
+        "numbers that collide as keys, five times": pickled([
+            b"}(" + b"".join(opcodes(k) + b"N" for k in collide) + b"u"
+        ] * 5),
+        "numbers that collide in the memo": b"\x80\x02N"
+        + b"".join(b"r" + k.to_bytes(4, "little") for k in collide) + b".",
+        "one list of pairs as 20,000 dictionaries": PROTO + shared_pairs(43) + b"]("
+        + b"h\x00h\x01R" * 20_000 + b"e.",
+        "one list of pairs as many dictionaries as may be": PROTO + shared_pairs(3)
+        + b"](" + b"h\x00h\x01R" * 100_000 + b"e.",
+        "500,000 dictionaries": b"\x80\x02(" + b"}" * 499_990 + b"l.",
         "100,000 numbers": b"\x80\x02(" + b"K\1" * 100_000 + b"l.",
         "a number of 100,000 digits": b"\x80\x02L" + b"9" * 100_000 + b"L\n.",
         "an integer of 100,000 digits": b"\x80\x02I" + b"9" * 100_000 + b"\n.",

@@ -73,6 +73,15 @@ def hostile() -> dict[str, bytes]:
             b'layer { name: "c%d" type: "Concat" top: "data" bottom: "data" bottom: "data" }\n' % i
             for i in range(100)
         ),
+        "concats of concats that grow": head + b"".join(
+            b'layer{name:"c%d" type:"Concat" bottom:["b","b","b","b"] top:"b"}\n' % i
+            for i in range(7300)
+        ).replace(b'"b"', b'"data"')
+        + b'layer{name:"v" type:"Convolution" bottom:"data" top:"v" '
+        + b"convolution_param{num_output:3 kernel_size:1 group:2}}",
+        "a dropout that scales": TEXT.replace(
+            b'"ReLU"', b'"Dropout" dropout_param { scale_train: false }'
+        ),
         "many filters": conv % (2**31 - 1),
         "filters below zero": conv % -1,
         "filters of float32": TEXT.replace(b"num_output: 4", b"num_output: 4e300"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from formats.payloads import PAYLOADS, named
+from formats.payloads import PAYLOADS, PROTO, named
 from fuzz.mutate import Packed, Pickle, Seed
 from fuzz.seeds import pickles
 from fuzz.seeds.archives import hostile_zip, tarred, zipped
@@ -102,5 +102,21 @@ def hostile() -> dict[str, bytes]:
     made["tar: many tensors"] = tarred({**tar, "tensors": pickled(10**18)})
     tensor_of_many = pickled((1, 0, named("torch", "FloatTensor"))) + b"\xff" * 1000
     made["tar: many dimensions"] = tarred({**tar, "tensors": pickled(1) + tensor_of_many})
+    whole = tar["storages"].removesuffix(pickled([]))
+    for name, keys in (
+        ("of one hash", [(2**61 - 1) * (2**20 + i) for i in range(20_000)]),
+        ("that collide", pickles.numbers_that_collide(16, 33_000, 4000)[4:]),
+    ):
+        views = pickled([(key, 0, 0, 0) for key in keys])
+        made[f"tar: keys of views {name}"] = tarred({**tar, "storages": whole + views})
+    for calls in (40, 300):  # within 4 KB, and beyond
+        items = b"".join(
+            PROTO + pickles.shared_pairs(250) + b"h\x00h\x01R0" * calls
+            + opcodes((i, "cpu", named("torch", "FloatStorage"))) + b"." + bytes(8)
+            for i in range(100)
+        )  # fmt: skip
+        made[f"tar: pairs in each of many pickles, {calls} times"] = tarred(
+            {**tar, "storages": pickled(100) + items + pickled([])}
+        )
     made["tar: many members"] = tarred({f"{i}": b"" for i in range(400)})
     return made
