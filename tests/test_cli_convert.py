@@ -19,7 +19,7 @@ from processes import ENVIRONMENT, python
 from decaf import __version__
 from decaf.architectures import decaf_mini
 from decaf.cli import main
-from decaf.export import export
+from decaf.convert.export import export
 from decaf.weights import load_weights
 
 

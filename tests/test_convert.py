@@ -22,11 +22,11 @@ import tiny
 from processes import ENVIRONMENT, python
 from support_torch import ALEXNET_LAYERS, import_torch
 
-from decaf import DecafNet, __version__, conversion_parent
+from decaf import DecafNet, __version__
 from decaf.architectures import alexnet, decaf_mini
-from decaf.convert import Conversion, convert
+from decaf.convert import Conversion, convert, parent
+from decaf.convert.export import export
 from decaf.errors import DecafError, WeightsError
-from decaf.export import export
 from decaf.formats import safetensors
 from decaf.labels import imagenet
 from decaf.preprocessing import CAFFE_IMAGENET, TORCHVISION_IMAGENET, Preprocessing
@@ -385,7 +385,7 @@ def test_what_a_library_prints_is_no_answer(source: Path, library: Any) -> None:
 
 def test_too_long_by_the_clock(source: Path, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     library("time.sleep(100)")
-    monkeypatch.setattr(conversion_parent, "SECONDS", 1)
+    monkeypatch.setattr(parent, "SECONDS", 1)
     with pytest.raises(WeightsError, match=r"mini\.npz: could not be converted: it took over 1 s"):
         mini(source)
     assert left_in(source.parent) == {"mini.npz", "library"}
@@ -405,9 +405,9 @@ def test_too_long_by_the_processor(
 ) -> None:
     pytest.importorskip("resource")
     library(LATE.format("while True: pass"))
-    monkeypatch.setattr(conversion_parent, "SECONDS", 2)
+    monkeypatch.setattr(parent, "SECONDS", 2)
     slow = functools.partial(threading.Timer, 60)  # the clock has time
-    monkeypatch.setattr(conversion_parent.threading, "Timer", lambda _, stop: slow(stop))
+    monkeypatch.setattr(parent.threading, "Timer", lambda _, stop: slow(stop))
     started = time.perf_counter()
     with pytest.raises(WeightsError, match="it took over 2 s"):
         mini(source)
@@ -455,7 +455,7 @@ def test_a_child_that_was_taken_over(
     (source.parent / "answer").write_bytes(answer.encode("latin-1") + b"\n")
     say = f"sys.stdout.buffer.write(open({str(source.parent / 'answer')!r}, 'rb').read())"
     program = f"import sys, time; {say}; sys.stdout.flush(); time.sleep(100)"
-    monkeypatch.setattr(conversion_parent, "PROGRAM", program)
+    monkeypatch.setattr(parent, "PROGRAM", program)
     seen: list[tuple[str, int, int]] = []
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -465,7 +465,7 @@ def test_a_child_that_was_taken_over(
     started = time.monotonic()
     with pytest.raises(WeightsError, match=NONSENSE):
         mini(source, progress=progress)
-    assert time.monotonic() - started < conversion_parent.SECONDS
+    assert time.monotonic() - started < parent.SECONDS
     assert not seen
     assert left_in(source.parent) == {"mini.npz", "answer"}
 
@@ -475,7 +475,7 @@ def test_messages_of_a_child_are_short_and_harmless(
     source: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     program = f"import json; answer = {{'error': {kind!r}, 'message': '\\x1b[31m' + 'A' * 10**6}}"
-    monkeypatch.setattr(conversion_parent, "PROGRAM", f"{program}; print(json.dumps(answer))")
+    monkeypatch.setattr(parent, "PROGRAM", f"{program}; print(json.dumps(answer))")
     with pytest.raises(DecafError) as caught:
         mini(source)
     message = str(caught.value)
@@ -507,10 +507,10 @@ def test_what_may_take_the_memory_of_a_packed_file(
         asked.append(request)
         return {"result": {}}
 
-    monkeypatch.setattr(conversion_parent, "_start", lambda *_: FakeChild())
-    monkeypatch.setattr(conversion_parent, "_talk", ask)
-    conversion_parent.run_child({"source": str(path), "format": None}, len(start), None)
-    usual = conversion_parent.MEMORY + conversion_parent.MEMORY_A_BYTE * len(start)
+    monkeypatch.setattr(parent, "_start", lambda *_: FakeChild())
+    monkeypatch.setattr(parent, "_talk", ask)
+    parent.run_child({"source": str(path), "format": None}, len(start), None)
+    usual = parent.MEMORY + parent.MEMORY_A_BYTE * len(start)
     assert (asked[0]["limits"]["memory"] > usual) is packed
 
 
@@ -533,8 +533,8 @@ def test_an_error_that_nobody_foresaw(source: Path, library: Any) -> None:
 def test_a_full_disk(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit on the size of files gives the same error to whoever writes."""
     pytest.importorskip("resource")
-    monkeypatch.setattr(conversion_parent, "OUTPUT", 1_000_000)
-    monkeypatch.setattr(conversion_parent, "OUTPUT_A_BYTE", 0)
+    monkeypatch.setattr(parent, "OUTPUT", 1_000_000)
+    monkeypatch.setattr(parent, "OUTPUT_A_BYTE", 0)
     with pytest.raises(WeightsError, match=r"/mini\.h5: must be a place to write to; got"):
         mini(source)
     assert left_in(source.parent) == {"mini.npz"}

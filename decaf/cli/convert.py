@@ -80,8 +80,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from decaf import export
-    from decaf.convert import SUFFIXES, convert
+    from decaf.convert import SUFFIXES, convert, export
     from decaf.errors import DecafError, WeightsError
     from decaf.weights import load_weights
 
@@ -128,8 +127,8 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from decaf.convert.export import export
     from decaf.errors import DecafError, WeightsError
-    from decaf.export import export
 
     try:
         given = [name for name in FOR_IMPORT if getattr(arguments, name) is not None]

@@ -30,7 +30,7 @@ from decaf.formats.detect import FORMATS, detect
 from decaf.formats.model import Model, Tensors
 from decaf.formats.notes import Notes, from_strings
 from decaf.json_file import read_json
-from decaf.recipes import IMAGENET_CLASSES
+from decaf.labels import IMAGENET_CLASSES
 from decaf.serialize import architecture_from_dict
 from decaf.specs import Architecture
 

@@ -24,6 +24,7 @@ from decaf.files import read_file
 Labels: TypeAlias = tuple[tuple[str, ...], tuple[str, ...] | None]  # and their ids, if any
 
 IMAGENET = Path(__file__).parent / "imagenet.txt"
+IMAGENET_CLASSES = 1000
 LARGEST_FILE = 2**22  # bytes; the 21,841 classes of the whole ImageNet take 1 MB
 MOST_LABELS = 2**16
 WITH_ID = re.compile(r"(n[0-9]{8}) +(.*)")

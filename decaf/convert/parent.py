@@ -1,6 +1,6 @@
 """Start the process that reads a foreign file, watch it, and understand how it ended.
 
-See :mod:`decaf.conversion_child` for what it does and how it answers.  Its answers are not
+See :mod:`decaf.convert.child` for what it does and how it answers.  Its answers are not
 trusted: a file may have taken it over.
 """
 
@@ -38,7 +38,7 @@ SHOWN = 300  # characters of what a dying process said
 # Python finds what its parent finds, and looks neither at the environment nor at the folder.
 PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from decaf.conversion_child import main; main()"
+    "from decaf.convert.child import main; main()"
 )
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -51,7 +51,7 @@ def run_child(
     Parameters
     ----------
     request : dict
-        What :mod:`decaf.conversion_child` wants to know, but for the limits.
+        What :mod:`decaf.convert.child` wants to know, but for the limits.
     size : int
         Bytes of all that it reads; the limits grow with it.
     progress : callable, optional

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from decaf.errors import ImageError, WeightsError
 from decaf.formats.model import Model, Transform
 from decaf.json_file import read_json
-from decaf.labels import Labels, imagenet, read_labels
+from decaf.labels import IMAGENET_CLASSES, Labels, imagenet, read_labels
 from decaf.mean_image import MeanImage
 from decaf.preprocessing import CAFFE_IMAGENET, TORCHVISION_IMAGENET, Preprocessing
 from decaf.specs import Architecture, Softmax
@@ -27,7 +27,6 @@ from decaf.specs import Architecture, Softmax
 CAFFE_LIKE = ("caffe", "caffe-h5", "deep-compression")
 CAFFES_OWN = ("bvlc_alexnet", "caffenet")  # known by their layers, whatever program wrote them
 IMAGENET_SIZES = (224, 227)  # cut out of photos that were resized to 256
-IMAGENET_CLASSES = 1000
 IMAGENET_MEAN = "imagenet_mean"  # in the name of Caffe's mean image for ImageNet
 IMAGENET_COLOUR = tuple(CAFFE_IMAGENET.to_dict()["mean"])  # the mean over its pixels
 MEAN = "the mean that is given"

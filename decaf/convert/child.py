@@ -62,8 +62,8 @@ def main() -> None:
 
 def _convert(request: dict[str, Any], answer: Answer) -> str:
     """Read the source, write the target, and return the format of the source."""
+    from decaf.convert.recipes import choose_labels, choose_recipe, with_probabilities
     from decaf.formats.read import read_mean, read_with_notes
-    from decaf.recipes import choose_labels, choose_recipe, with_probabilities
     from decaf.weights import save_weights
 
     source = request["source"]

@@ -1,6 +1,6 @@
 """Weights of other programs become a weights file of decaf.
 
-The source is read in a process of its own (:mod:`decaf.conversion_parent`), with limits on memory
+The source is read in a process of its own (:mod:`decaf.convert.parent`), with limits on memory
 and time, so that whatever a file does to a library, the worst that comes of it is a
 :class:`~decaf.errors.WeightsError`.  What that process wrote is checked by
 :func:`decaf.weights.load_weights` before it gets the name of the target, in one step.
@@ -34,13 +34,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from decaf import __version__
 from decaf.architectures import ARCHITECTURES
-from decaf.conversion_parent import run_child
+from decaf.convert.parent import run_child
 from decaf.errors import WeightsError
 from decaf.files import existing_file
 from decaf.formats.detect import FORMATS
+from decaf.labels import IMAGENET_CLASSES
 from decaf.mean_image import MeanImage
 from decaf.preprocessing import Preprocessing
-from decaf.recipes import IMAGENET_CLASSES
 
 if TYPE_CHECKING:
     from decaf.weights import Weights
@@ -115,8 +115,8 @@ def convert(
         ``.binaryproto`` or ``.npy``: what is subtracted from every photo, in place of the mean
         of the preprocessing.
     preprocessing, labels : path, optional
-        See :func:`decaf.recipes.choose_recipe` and :func:`decaf.recipes.choose_labels`.  The
-        first may also be a :class:`~decaf.preprocessing.Preprocessing`.
+        See ``choose_recipe`` and ``choose_labels`` in :mod:`decaf.convert.recipes`.  The first may
+        also be a :class:`~decaf.preprocessing.Preprocessing`.
     format : str, optional
         One of :data:`decaf.formats.detect.FORMATS`, in place of finding it out.
     dtype : {"float32", "float16"}

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from decaf.convert.recipes import choose_labels, choose_recipe, with_probabilities
 from decaf.errors import WeightsError
 from decaf.formats.model import Model, Transform
 from decaf.labels import imagenet
 from decaf.mean_image import MeanImage
 from decaf.preprocessing import CAFFE_IMAGENET, TORCHVISION_IMAGENET, Preprocessing
-from decaf.recipes import choose_labels, choose_recipe, with_probabilities
 from decaf.specs import (
     AdaptiveAvgPool,
     Architecture,
