@@ -28,12 +28,13 @@ LONGEST_NUMBER = 64  # characters
 TOKEN = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
     |(?P<word>[A-Za-z_][A-Za-z0-9_]*)
-    |(?P<number>-?[0-9.](?:[eE][-+]|[\w.])*)
-    |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    |(?P<number>-?[0-9.][\w.]*(?:(?<=[eE])[-+][\w.]*)?)
+    |(?P<string>"(?:[^"\\\n]|\\.){0,4096}"|'(?:[^'\\\n]|\\.){0,4096}')
     |(?P<mark>[{}<>\[\]:;,])""",
     re.VERBOSE | re.ASCII,
 )
-# The token above is whatever looks like a number: this pattern looks back too often to search with.
+# A repeated group takes some hundred bytes each time, so those above are short or one character.
+# A number above is whatever looks like one: this pattern looks back too often to search with.
 NUMBER = re.compile(
     r"-?(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?[fF]?)", re.ASCII
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -154,3 +155,23 @@ def attempt(data: bytes) -> None:
         parse(data)
     except DecafError:
         pass
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a: " + b"1" * 10**6,
+        b"a: " + b"1e+" * 300_000,
+        b"a: '" + b"x" * 10**6,
+        b"a: '" + b"\\a" * 10**6,
+    ],
+)
+def test_a_long_token_takes_little_memory(text):
+    """A group that a pattern repeats took 200 bytes each time."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(WeightsError):
+            parse(text)
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(text) + 2**21
+    finally:
+        tracemalloc.stop()
