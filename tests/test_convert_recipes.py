@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from decaf.architectures import alexnet, bvlc_alexnet, caffenet
 from decaf.convert.recipes import choose_labels, choose_recipe, with_probabilities
 from decaf.errors import WeightsError
 from decaf.formats.model import Model, Transform
@@ -70,10 +71,11 @@ def test_photos_are_squashed_to_the_size_of_a_mean_that_is_larger_than_the_input
 
 @pytest.mark.parametrize("format", OTHERS)
 def test_networks_that_are_known_by_their_layers(format: str) -> None:
-    assert choose_recipe(model(ALEXNET, "alexnet"), format) == TORCHVISION_IMAGENET
-    for name in ("bvlc_alexnet", "caffenet"):
-        assert choose_recipe(model(CAFFENET, name), format) == CAFFE_IMAGENET
-        recipe = choose_recipe(model(ALEXNET, name), format)  # ONNX's model zoo has it so
+    assert choose_recipe(Model(alexnet(20), {}), format) == TORCHVISION_IMAGENET
+    for known in (bvlc_alexnet(20), caffenet(20)):
+        assert choose_recipe(Model(known, {}), format) == CAFFE_IMAGENET
+        smaller = Architecture(known.name, ALEXNET, known.layers)  # as in ONNX's model zoo
+        recipe = choose_recipe(Model(smaller, {}), format)
         assert recipe == changed(CAFFE_IMAGENET, crop=(224, 224))
 
 
@@ -85,6 +87,8 @@ def test_networks_that_are_known_by_their_layers(format: str) -> None:
         (CIFAR, "some", "torch"),
         (ALEXNET, "some", "torch"),
         (ALEXNET, "squeezenet1_1", "onnx"),
+        (ALEXNET, "alexnet", "onnx"),  # by name alone
+        (CAFFENET, "caffenet", "npz"),
         (CAFFENET, "squeezenet1_1", "torch"),
         (LENET, "some", "npz"),
     ],
@@ -124,7 +128,7 @@ def test_a_mean_file_is_asked_for_unless_it_is_that_of_imagenet() -> None:
     known = Transform(mean_file="data/ilsvrc12/imagenet_mean.binaryproto", crop_size=227)
     assert choose_recipe(model(CAFFENET, transform=known), "caffe") == CAFFE_IMAGENET
     other = Transform(scale=0.5, mean_file="places205_mean.binaryproto", crop_size=227)
-    for asked in (None, "caffe", {"divide": 1}):
+    for asked in (None, "caffe", {"channels": "BGR"}):
         with pytest.raises(WeightsError, match=r"trained with, 'places205_mean.*--mean"):
             choose_recipe(model(CAFFENET, transform=other), "caffe", asked)
     recipe = choose_recipe(model(CAFFENET, transform=other), "caffe", None, image(3, 256, 256))
@@ -155,6 +159,40 @@ def test_what_is_said_wins() -> None:
     assert choose_recipe(known, "torch", "torchvision") == TORCHVISION_IMAGENET
     assert choose_recipe(model(CAFFENET), "torch", "caffe") == CAFFE_IMAGENET
     assert choose_recipe(known, "torch", {"resize": 224}) == changed(said, resize=224)
+
+
+def test_a_change_keeps_the_mean_image() -> None:
+    mean = MeanImage(image(3, 227, 227))
+    known = model(CAFFENET, preprocessing=changed(CAFFE_IMAGENET, mean=mean))
+    recipe = choose_recipe(known, "decaf", {"interpolation": "bicubic"})
+    assert recipe == changed(CAFFE_IMAGENET, mean=mean, interpolation="bicubic")
+    turned = choose_recipe(known, "decaf", {"channels": "RGB"})
+    assert turned.mean == MeanImage(image(3, 227, 227)[::-1])
+    with pytest.raises(WeightsError, match="mean must be usable"):
+        choose_recipe(known, "decaf", {"crop": [227, 226]})
+
+
+def test_a_mean_image_that_is_only_identified_is_asked_for() -> None:
+    known = model(CAFFENET, preprocessing=CAFFE_IMAGENET, needs_mean=True)
+    with pytest.raises(WeightsError, match="nothing says which mean is subtracted"):
+        choose_recipe(known, "onnx")
+    recipe = choose_recipe(known, "onnx", mean=image(3, 227, 227))
+    assert recipe == changed(CAFFE_IMAGENET, mean=MeanImage(image(3, 227, 227)))
+
+
+def test_what_pixels_are_divided_by_is_not_changed_alone() -> None:
+    known = model(ALEXNET, preprocessing=TORCHVISION_IMAGENET)
+    with pytest.raises(WeightsError, match="must say its mean, .*got divide 1 for 255"):
+        choose_recipe(known, "torch", {"divide": 1})
+    said = {"divide": 1, "mean": [124, 116, 104], "std": [1]}
+    recipe = choose_recipe(known, "torch", said)
+    assert (recipe.divide, recipe.mean, recipe.std) == (1, (124, 116, 104), (1, 1, 1))
+
+
+def test_a_mean_beyond_all_pixels() -> None:
+    for said in ({"mean": [104, 117, 123]}, {"divide": 1, "mean": [300, 0, 0]}):
+        with pytest.raises(WeightsError, match="must lie among the pixels"):
+            choose_recipe(model(CIFAR), "torch", said)
 
 
 def test_a_mean_is_in_the_units_of_pixels() -> None:

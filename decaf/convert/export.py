@@ -68,8 +68,7 @@ def export(
         raise type(error)(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     if isinstance(weights.preprocessing.mean, MeanImage):
         _log.warning(
-            "%s: the mean image of %s is not carried; to read this file, give both the "
-            "preprocessing and the mean again",
+            "%s: the mean image of %s is not carried; give the mean again to read this file",
             path,
             source,
         )

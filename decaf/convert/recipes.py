@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.errors import ImageError, WeightsError
+from decaf.architectures import ARCHITECTURES
+from decaf.errors import ArchitectureError, ImageError, WeightsError
+from decaf.formats.known import same
 from decaf.formats.model import Model, Transform
 from decaf.json_file import read_json
 from decaf.labels import IMAGENET_CLASSES, Labels, imagenet, read_labels
@@ -29,6 +31,7 @@ CAFFES_OWN = ("bvlc_alexnet", "caffenet")  # known by their layers, whatever pro
 IMAGENET_SIZES = (224, 227)  # cut out of photos that were resized to 256
 IMAGENET_MEAN = "imagenet_mean"  # in the name of Caffe's mean image for ImageNet
 IMAGENET_COLOUR = tuple(CAFFE_IMAGENET.to_dict()["mean"])  # the mean over its pixels
+LARGEST = 256  # a mean beyond it was not meant for these pixels
 MEAN = "the mean that is given"
 
 Shape = tuple[int, int, int]
@@ -84,7 +87,14 @@ def choose_recipe(
                 f"preprocessing must give what the network takes; expected {shape}, "
                 f"got {recipe.input_shape}"
             )
-        return recipe if mean is None else dataclasses.replace(recipe, mean=_mean(recipe, mean))
+        if mean is not None:
+            return dataclasses.replace(recipe, mean=_mean(recipe, mean))
+        if not isinstance(recipe.mean, MeanImage) and max(recipe.mean) * recipe.divide > LARGEST:
+            raise WeightsError(
+                "the mean of a recipe must lie among the pixels, which after dividing are at most "
+                f"{255 / recipe.divide:g}; got {max(recipe.mean):g}"
+            )
+        return recipe
     except ImageError as error:
         raise WeightsError(str(error)) from error
 
@@ -93,14 +103,28 @@ def _usual(model: Model, format: str, mean: Array | None) -> tuple[Preprocessing
     """The recipe that the file and the habits of its program say, and what neither says."""
     name, shape = model.architecture.name, model.architecture.input_shape
     if model.preprocessing is not None:
-        return model.preprocessing, set()
+        return model.preprocessing, {"mean"} if model.needs_mean else set()
     if format in CAFFE_LIKE:
         return _caffe(shape, model.transform, mean)
-    if _of_imagenet(shape) and name in CAFFES_OWN:
-        return _caffe(shape, None, mean)
-    if name == "alexnet" and shape == TORCHVISION_IMAGENET.input_shape:
-        return TORCHVISION_IMAGENET, set()
+    if _of_imagenet(shape) and _published(model.architecture):
+        if name in CAFFES_OWN:
+            return _caffe(shape, None, mean)
+        if name == "alexnet" and shape == TORCHVISION_IMAGENET.input_shape:
+            return TORCHVISION_IMAGENET, set()
     return None, set()
+
+
+def _published(architecture: Architecture) -> bool:
+    """Whether a network is the one of decaf's whose name it has: a name alone says nothing."""
+    build = ARCHITECTURES.get(architecture.name)
+    if build is None:
+        return False
+    try:
+        known = build(architecture.classes)
+        known = Architecture(known.name, architecture.input_shape, known.layers)
+    except ArchitectureError:  # not for an input of this size, or so many classes
+        return False
+    return same(known, architecture)
 
 
 def _caffe(
@@ -163,12 +187,14 @@ def _question(model: Model, unknown: set[str]) -> str:
     if "mean" in unknown:
         file = _mean_file(model.transform)
         wanted.append(
-            f"the mean image that it was trained with, {file!r:.100}" if file else "a mean"
+            f"the mean image that it was trained with, {file!r:.100}"
+            if file
+            else "which mean is subtracted"
         )
     what = " and ".join(wanted) or f"how photos become an input of {shape}"
     return (
         f"the preprocessing must be known; nothing says {what}: give --preprocessing (torchvision, "
-        "caffe, or a JSON file) and, if a mean is subtracted, --mean"
+        'caffe, or a JSON file such as {"channels": "RGB"}) and, if a mean is subtracted, --mean'
     )
 
 
@@ -194,20 +220,38 @@ def _changed(
         raise WeightsError(
             f"preprocessing must have no fields but {', '.join(known)}; got {strange[:100]}"
         )
+    # The mean that is given replaces any, also one that is only identified by its hash.
+    given = fields if mean is None else {**fields, "mean": (0.0,)}
     if base is None:
         usual: dict[str, Any] = {
             "crop": list(shape[1:]),
             "channels": "RGB" if shape[0] > 1 else "L",
         }
         usual["resize"] = fields.get("crop", usual["crop"])
-    else:
-        usual = base.to_dict()
-        if fields.get("channels") in ("RGB", "BGR") and fields["channels"] != base.channels:
-            for name in ("mean", "std"):  # the same colour in the other order
-                usual[name] = usual[name][::-1]
-    # The mean that is given replaces any, also one that is only identified by its hash.
-    given = fields if mean is None else {**fields, "mean": (0.0,)}
-    return Preprocessing.from_dict({**known, **usual, **given})
+        return Preprocessing.from_dict({**known, **usual, **given})
+    if fields.get("divide", base.divide) != base.divide and "mean" not in given:
+        raise WeightsError(
+            "a recipe must say its mean, and its std, where it changes what pixels are divided by; "
+            f"got divide {fields['divide']!r:.50} for {base.divide:g} alone"
+        )
+    turned = fields.get("channels") in ("RGB", "BGR") and fields["channels"] != base.channels
+    if turned:
+        base = _turned(base)
+    inherited = base.mean
+    usual = {**base.to_dict(), "mean": (0.0,)}
+    recipe = Preprocessing.from_dict({**usual, **given})
+    return recipe if "mean" in given else dataclasses.replace(recipe, mean=inherited)
+
+
+def _turned(recipe: Preprocessing) -> Preprocessing:
+    """The same recipe with its three channels the other way round."""
+    mean = recipe.mean
+    return dataclasses.replace(
+        recipe,
+        channels=recipe.channels[::-1],
+        mean=MeanImage(mean.values[::-1]) if isinstance(mean, MeanImage) else mean[::-1],
+        std=recipe.std[::-1],
+    )
 
 
 def _mean(recipe: Preprocessing, mean: Array) -> tuple[float, ...] | MeanImage:

@@ -81,15 +81,15 @@ def detect(data: Buffer, suffix: str) -> str:
         raise WeightsError("must be a weights file of a kind that decaf reads; got TensorFlow Lite")
     if start.startswith(HDF5):
         return _hdf5(data)
+    header = int.from_bytes(start[:8], "little")  # of safetensors: any bytes, also "PK" and 80 02
+    if start[8:9] == b"{" and (2 <= header <= len(data) - 8 or suffix == ".safetensors"):
+        return "safetensors"
     if start.startswith(b"PK"):
         return _zip(data)
     if start[257:262] == b"ustar":
         return "torch"
     if start[0] == 0x80 and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "torch"
-    header = int.from_bytes(start[:8], "little")
-    if start[8:9] == b"{" and (header <= len(data) or suffix == ".safetensors"):
-        return "safetensors"
     _refuse_text(start)
     found = SUFFIXES.get(suffix) if suffix == ".net" else _protobuf(data) or SUFFIXES.get(suffix)
     if found is None:

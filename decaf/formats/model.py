@@ -44,6 +44,8 @@ class Model:
         widened to float32, which loses nothing.
     preprocessing : Preprocessing or None
         The whole recipe, if the file says it or the network has only one; else None.
+    needs_mean : bool
+        Whether `preprocessing` lacks a mean image, which the file only identifies.
     transform : Transform or None
         Of Caffe's files: what they say of it, which is not the whole.
     """
@@ -51,4 +53,5 @@ class Model:
     architecture: Architecture
     parameters: Mapping[str, NDArray[Any]] = field(repr=False)
     preprocessing: Preprocessing | None = None
+    needs_mean: bool = False
     transform: Transform | None = None

@@ -4,9 +4,8 @@ Formats that hold strings by name (safetensors, ONNX) take these, as JSON::
 
     decaf.architecture    decaf.preprocessing    decaf.labels    decaf.label_ids
 
-so that the file, read again, is the network that it was (a mean image is not in the notes, and
-a recipe that needs one not read).  Other programs ignore them; decaf
-trusts them no more than the rest of the file.
+so that the file, read again, is the network that it was; but for a mean image, of which there is
+only the hash.  Other programs ignore them; decaf trusts them no more than the rest of the file.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ class Notes:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
     label_ids: tuple[str, ...] | None = None
+    needs_mean: bool = False  # the preprocessing lacks a mean image, which a note only identifies
 
 
 def to_strings(
@@ -79,9 +79,10 @@ def from_strings(strings: Mapping[str, str]) -> Notes:
         built = None if architecture is None else architecture_from_dict(architecture)
         return Notes(
             built,
-            None if preprocessing is None else _recipe(preprocessing),
+            None if preprocessing is None else _without_image(preprocessing),
             None if labels is None else _texts("labels", labels, built),
             None if label_ids is None else _texts("label_ids", label_ids, built),
+            _has_image(preprocessing),
         )
     except (DecafError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(
@@ -94,11 +95,13 @@ def _json(strings: Mapping[str, str], name: str) -> Any:
     return None if text is None else parse_json(text)
 
 
-def _recipe(values: Any) -> Preprocessing | None:
-    """Build the recipe; None for one with a mean image, which a note only identifies."""
-    if isinstance(values, dict) and isinstance(values.get("mean"), dict):
-        return None
-    return Preprocessing.from_dict(values)
+def _has_image(values: Any) -> bool:
+    return isinstance(values, dict) and isinstance(values.get("mean"), dict)
+
+
+def _without_image(values: Any) -> Preprocessing:
+    """Build the recipe, of one with a mean image all but that."""
+    return Preprocessing.from_dict({**values, "mean": [0.0]} if _has_image(values) else values)
 
 
 def _texts(name: str, texts: Any, architecture: Architecture | None) -> tuple[str, ...]:

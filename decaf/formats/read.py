@@ -196,7 +196,7 @@ def _parse(
     recipe = notes.preprocessing
     if recipe is None or recipe.input_shape != model.architecture.input_shape:
         return model
-    return replace(model, preprocessing=recipe)
+    return replace(model, preprocessing=recipe, needs_mean=notes.needs_mean)
 
 
 def _own(path: PathLike) -> Reading:

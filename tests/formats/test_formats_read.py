@@ -373,3 +373,11 @@ def test_means(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "mean.npy").write_bytes(b"\x93NUMPY\x01\0")
     with pytest.raises(WeightsError, match=r"mean\.npy: "):
         read_mean(tmp_path / "mean.npy")
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408, 0x4B50])
+def test_a_header_of_safetensors_may_have_any_length(tmp_path: Path, length: int) -> None:
+    """Its length stands first, and may look like the start of a pickle or of a ZIP archive."""
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    data = length.to_bytes(8, "little") + header + bytes(4)
+    assert detect(data, "") == "safetensors"
