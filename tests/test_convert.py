@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +348,21 @@ def test_a_source_that_changes_meanwhile(source: Path) -> None:
     assert left_in(source.parent) == {"mini.npz"}
 
 
+def test_a_source_that_changes_meanwhile_and_says_it_did_not(source: Path) -> None:
+    contents, before = bytearray(source.read_bytes()), source.stat()
+    contents[5000] ^= 1
+
+    def meddle(stage: str, done: int, total: int) -> None:
+        if stage == "write" and not done:
+            with source.open("r+b") as file:  # the same file, of the same size
+                file.write(contents)
+            os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(WeightsError, match="must not change while it is converted"):
+        mini(source, progress=meddle)
+    assert left_in(source.parent) == {"mini.npz"}
+
+
 # A child process that goes wrong: it imports a library h5py that does what the test wants
 
 
@@ -389,6 +405,51 @@ def test_too_long_by_the_clock(source: Path, library: Any, monkeypatch: pytest.M
     with pytest.raises(WeightsError, match=r"mini\.npz: could not be converted: it took over 1 s"):
         mini(source)
     assert left_in(source.parent) == {"mini.npz", "library"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes as POSIX has them")
+@pytest.mark.parametrize("ending", ["os._exit(1)", "time.sleep(100)"], ids=["dies", "stays"])
+@pytest.mark.parametrize("escapes", [False, True], ids=["same session", "own session"])
+def test_too_long_by_a_child_of_the_child(
+    source: Path, library: Any, monkeypatch: pytest.MonkeyPatch, ending: str, escapes: bool
+) -> None:
+    """It keeps stdout open, so that nobody sees the end of what its parent has to say."""
+    pid = source.with_name("pid")
+    escape = "os.setsid()" if escapes else "pass"
+    library(
+        f"if not os.fork():\n    {escape}\n    open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
+        f"    time.sleep(100)\n    os._exit(0)\n{ending}"
+    )
+    monkeypatch.setattr(parent, "SECONDS", 2)
+    started = time.monotonic()
+    try:
+        with pytest.raises(WeightsError, match="it took over 2 s"):
+            mini(source)
+        assert time.monotonic() - started < 50
+        if not escapes:
+            wait_for(lambda: not alive(int(pid.read_text())))
+    finally:
+        with suppress(OSError):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert left_in(source.parent) == {"mini.npz", "library", "pid"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes as POSIX has them")
+def test_a_child_of_the_child_ends_with_it(source: Path, library: Any) -> None:
+    pid = source.with_name("pid")
+    library(
+        f"if not os.fork():\n    open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
+        "    os.closerange(0, 9)\n    time.sleep(100)\n    os._exit(0)\n"
+        f"while not os.path.exists({str(pid)!r}) or not open({str(pid)!r}).read(): pass\n"
+        "os._exit(5)"
+    )
+    try:
+        with pytest.raises(WeightsError, match="ended with status 5"):
+            mini(source)
+        wait_for(lambda: not alive(int(pid.read_text())))
+    finally:
+        with suppress(OSError):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 LATE = """
@@ -503,25 +564,16 @@ def test_what_may_take_the_memory_of_a_packed_file(
     path.write_bytes(start)
     asked: list[dict[str, Any]] = []
 
-    def ask(_child: object, request: dict[str, Any], _progress: object) -> dict[str, Any]:
+    def ask(_child: object, request: dict[str, Any], *_: object) -> dict[str, Any]:
         asked.append(request)
         return {"result": {}}
 
-    monkeypatch.setattr(parent, "_start", lambda *_: FakeChild())
+    monkeypatch.setattr(parent, "_start", lambda *_: None)
     monkeypatch.setattr(parent, "_talk", ask)
+    monkeypatch.setattr(parent, "_end", lambda _: None)
     parent.run_child({"source": str(path), "format": None}, len(start), None)
     usual = parent.MEMORY + parent.MEMORY_A_BYTE * len(start)
     assert (asked[0]["limits"]["memory"] > usual) is packed
-
-
-class FakeChild:
-    stdin = stdout = None
-
-    def kill(self) -> None:
-        pass
-
-    def wait(self) -> int:
-        return 0
 
 
 def test_an_error_that_nobody_foresaw(source: Path, library: Any) -> None:

@@ -406,6 +406,30 @@ def test_a_file_that_decaf_cannot_read(
     assert files(empty_home) == ["downloads/net.npz"]  # another decaf may read it
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes in the file system")
+def test_what_is_no_file_in_the_place_of_the_download(
+    entry: zoo.Entry, server: Server, empty_home: Path, tmp_path: Path
+) -> None:
+    """Whoever opens a pipe to read waits for somebody to write."""
+    source, pipe = cache.source(entry), tmp_path / "pipe"
+    source.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    for number, make in enumerate(
+        (os.mkfifo, lambda path: path.symlink_to(pipe), lambda path: path.symlink_to("nowhere"))
+    ):
+        make(source)
+        thread = threading.Thread(target=zoo.fetch, args=("test",), daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+        assert files(empty_home) == [zoo.place(entry).name]
+        assert len(server.asked) == number + 1
+        zoo.place(entry).unlink()
+    assert pipe.is_fifo()
+    source.mkdir()
+    assert "must be a folder to write" in failure()
+
+
 # Without a network
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import os
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support_server import (
@@ -293,6 +295,23 @@ def test_headers_without_end(server: Server, part: Path, page: Page) -> None:
     thread.join(30)  # of 0.9 s that the patience allows
     assert answer and "timed out: not done after 0.3 s (3 attempts)" in answer[0]
     assert len(server.asked) == 3
+
+
+def test_each_connection_has_its_own_time(
+    server: Server, part: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a redirect does not run on while the next one is made."""
+    connect = socket.create_connection
+
+    def slow(*arguments: Any, **options: Any) -> socket.socket:
+        time.sleep(1.2)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(socket, "create_connection", slow)
+    server.pages["/real"] = honest(DATA)
+    get(server, part, redirect("/real"), patience=dataclasses.replace(HASTY, timeout=1))
+    assert part.read_bytes() == DATA
+    assert [path for path, _ in server.asked] == ["/0", "/real"]
 
 
 def test_the_watchdog_looks_at_the_body_too(

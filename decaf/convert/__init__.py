@@ -253,7 +253,9 @@ def _state(path: Path) -> os.stat_result:
 
 
 def _identity(state: os.stat_result) -> tuple[int, ...]:
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+    # Anybody can set the time of the last change of contents back; that of the last change of
+    # anything (on Windows, of the creation) is the system's.
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
 def _hashed(path: Path, progress: Progress | None = None) -> _Input:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import IO, Any
 
@@ -34,6 +35,8 @@ SECONDS, BYTES_A_SECOND = 60, 10_000_000
 LONGEST_ANSWER = MEGABYTE
 LONGEST_MESSAGE = 8192  # characters; a path may take half of it
 LARGEST = 2**63  # of any number in an answer
+CHUNK = 2**16  # bytes
+POLL = 0.1  # seconds between two looks at the clock
 SHOWN = 300  # characters of what a dying process said
 # Python finds what its parent finds, and looks neither at the environment nor at the folder.
 PROGRAM = (
@@ -81,13 +84,13 @@ def run_child(
 
         def stop() -> None:
             too_late.set()
-            child.kill()
+            _kill(child)
 
         timer = threading.Timer(seconds, stop)
         timer.daemon = True
         timer.start()
         try:
-            last = _talk(child, {**request, "limits": limits}, progress)
+            last = _talk(child, {**request, "limits": limits}, progress, too_late)
             status = 0 if last else child.wait()
         finally:  # also after Ctrl-C
             timer.cancel()
@@ -125,6 +128,7 @@ def _start(source: str, noise: IO[bytes]) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=noise,
             env={**os.environ, **dict.fromkeys(ONE_THREAD, "1")},
+            start_new_session=True,  # it can be killed with all that it starts
         )
     except OSError as error:
         raise WeightsError(
@@ -137,6 +141,7 @@ def _talk(
     child: subprocess.Popen[bytes],
     request: dict[str, Any],
     progress: Callable[[int, int], None] | None,
+    too_late: threading.Event,
 ) -> dict[str, Any]:
     """Ask, pass on how far it is, and return the last that it says; empty if it says nothing."""
     stdin, stdout = child.stdin, child.stdout
@@ -145,15 +150,34 @@ def _talk(
     with suppress(BrokenPipeError):  # it has died already
         stdin.write(json.dumps(request).encode() + b"\n")
         stdin.flush()
-    while line := stdout.readline(LONGEST_ANSWER):
-        if not line.endswith(b"\n") and len(line) < LONGEST_ANSWER:
-            return {}  # it died in the middle of a word
+    for line in _lines(stdout, too_late):
         answer = _understand(line)
         if "done" not in answer:
             return answer
         if progress:
             progress(answer["done"], answer["of"])
     return {}
+
+
+def _lines(stdout: IO[bytes], too_late: threading.Event) -> Iterator[bytes]:
+    """Yield what is said, a line at a time, until it ends or it is too late.
+
+    The end alone would not do: who left the session of the child is not killed with it, and may
+    keep its stdout open.  (Windows can only wait for the end.)
+    """
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        while not too_late.is_set():
+            if os.name == "posix" and not selector.select(POLL):
+                continue
+            chunk = os.read(stdout.fileno(), CHUNK)
+            if not chunk:
+                return  # if it died in the middle of a word, that is lost
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+            if len(rest) > LONGEST_ANSWER:
+                yield rest
 
 
 def _understand(line: bytes) -> dict[str, Any]:
@@ -174,9 +198,17 @@ def _understand(line: bytes) -> dict[str, Any]:
     return {"error": "", "message": "the child process gave an answer that makes no sense"}
 
 
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child, and what it started, also where it has ended itself."""
+    if os.name == "posix":
+        with suppress(OSError):  # nobody is left
+            os.killpg(child.pid, signal.SIGKILL)
+    child.kill()
+
+
 def _end(child: subprocess.Popen[bytes]) -> None:
     """Leave no process behind."""
-    child.kill()
+    _kill(child)
     child.wait()
     for pipe in (child.stdin, child.stdout):
         if pipe:

@@ -194,6 +194,8 @@ def _download(entry: Entry) -> Path:
     from decaf.zoo.download import NoMirrorError, download
 
     target = source(entry)
+    if os.path.lexists(target) and not os.path.isfile(target):  # to read a pipe may take for ever
+        target.unlink()
 
     def downloader(_url: str, output: str, _pooch: object) -> None:
         os.unlink(output)  # pooch's, and empty: it would stay if this process were killed

@@ -28,7 +28,7 @@ class Watchdog(AbstractContextManager["Watchdog"]):
     timeout : float
         As given.
     reason : str
-        What went wrong, once a connection was shut down; else empty.
+        What went wrong, once the last connection was shut down; else empty.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -60,8 +60,11 @@ class Watchdog(AbstractContextManager["Watchdog"]):
         self._timer.start()
 
     def _connect(self, *arguments: Any, **options: Any) -> socket.socket:
-        found = socket.create_connection(*arguments, **options)
+        # A connection that led here has done its part; its time is not that of this one.
+        self._stop()
         self._forget()
+        self.reason = ""
+        found = socket.create_connection(*arguments, **options)
         self._socket = found.dup()  # encryption takes the other one over, and closes it
         self.wait(self.timeout)
         return found
