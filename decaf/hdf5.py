@@ -42,6 +42,7 @@ LONGEST_NAME = 1024  # bytes
 MOST_DIMENSIONS = 8
 LARGEST_RATIO = 1000  # bytes that one byte of gzip may stand for
 STRING_COST = 100  # bytes that Python takes for a string besides its text, and a little more
+WIDEST = 4  # bytes that it takes for each character of a text where one character is not ASCII
 
 # Messages of an object header (IV.A.2)
 DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL_FILES, LAYOUT = 0x1, 0x2, 0x3, 0x6, 0x7, 0x8
@@ -225,8 +226,8 @@ class File:
     def text(self, value: Value | Dataset, most: int) -> list[str]:
         """Strings of an attribute or dataset of at most one axis, `most` bytes in all.
 
-        Fixed or variable length; one string for a scalar.  They must be UTF-8.  Every string
-        after the first counts as :data:`STRING_COST` bytes more.
+        Fixed or variable length; one string for a scalar.  They must be UTF-8.  They count as
+        :func:`text_cost` says, but the first without :data:`STRING_COST`.
         """
         size = value.type.size
         if size == 0:
@@ -237,23 +238,27 @@ class File:
         if len(value.shape) > 1:
             refuse("strings", "a scalar or one axis", f"shape {value.shape}")
         count = math.prod(value.shape)
-        total = max(count - 1, 0) * STRING_COST + (0 if variable else count * size)
+        total = max(count - 1, 0) * STRING_COST
         if total > most:  # before any of them is made
             refuse("strings", f"at most {most:,} bytes", f"{count:,} that take {total:,}")
         raw = self._contiguous(value) if isinstance(value, Dataset) else value.raw
-        parts = [raw[i : i + size] for i in range(0, len(raw), size)]
-        if variable:
-            places = [self._heap_object(part) for part in parts]
-            total += sum(length for _, length in places)
-            if total > most:  # they may all be the same bytes of the file
-                refuse("strings", f"at most {most:,} bytes", f"{count:,} that take {total:,}")
-            parts = [self.data[offset : offset + length] for offset, length in places]
         padding = 0 if variable else value.type.bits & 0xF  # ends at a NUL, NULs, or spaces
-        strip = {0: lambda b: b.partition(b"\0")[0], 2: lambda b: b.rstrip(b" ")}
-        try:
-            return [strip.get(padding, lambda b: b.rstrip(b"\0"))(b).decode() for b in parts]
-        except UnicodeDecodeError as error:
-            raise WeightsError(f"strings must be UTF-8; got {error.object[:20]!r}") from error
+        texts = []
+        for start in range(0, len(raw), size):  # the bytes of one at a time
+            part = raw[start : start + size]
+            if variable:  # they may all be the same bytes of the file, and count as often
+                offset, length = self._heap_object(part)
+                part = self.data[offset : offset + min(length, most - total + 1)]
+            else:
+                part = _strip(part, padding)
+            total += text_cost(part) - STRING_COST
+            if total > most:
+                refuse("strings", f"at most {most:,} bytes", f"{count:,} that take more")
+            try:
+                texts.append(_strip(part, padding).decode())
+            except UnicodeDecodeError as error:
+                raise WeightsError(f"strings must be UTF-8; got {part[:20]!r}") from error
+        return texts
 
     def integer(self, value: Value) -> int:
         """Value of a scalar integer attribute."""
@@ -362,7 +367,7 @@ class File:
                 blocks.append((start, size))
 
     def _add_link(self, links: dict[str, int | str], name: bytes, target: int | str) -> None:
-        self._count()
+        self._count(1 + len(name) // 32)  # names may overlap, too
         if len(name) > LONGEST_NAME:
             refuse("names", f"at most {LONGEST_NAME:,} bytes", f"{len(name):,}")
         try:
@@ -564,6 +569,18 @@ class File:
         if len(raw) != size:
             refuse("a chunk", f"{size:,} bytes", f"{len(raw):,}")
         return raw
+
+
+def text_cost(encoded: bytes) -> int:
+    """Bytes of memory that a string may take, given its UTF-8."""
+    return STRING_COST + len(encoded) * (1 if encoded.isascii() else WIDEST)
+
+
+def _strip(text: bytes, padding: int) -> bytes:
+    """Take off what fills a string up to its length."""
+    if padding == 0:
+        return text.partition(b"\0")[0]
+    return text.rstrip(b" " if padding == 2 else b"\0")
 
 
 def _type(body: bytes, floats: dict[bytes, np.dtype[np.floating]] = IEEE) -> Type:

@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 from decaf.errors import WeightsError
 from decaf.files import read_file
 
-# Bytes.  The description of SqueezeNet takes 8,000, that of 10,000 convolutions 1.4 million.
-# Python needs up to 34 times as much, for small dictionaries in each other.
-LARGEST_JSON = 3 * 2**19
+# Bytes.  The description of SqueezeNet takes 8,000, that of 3,000 convolutions 430,000.
+# Python needs up to 50 times as much, for small dictionaries in each other beside a character
+# that makes each of the text take four bytes.
+LARGEST_JSON = 2**19
 
 
 def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     Parameters
     ----------
     path : path
-        UTF-8 text, at most 1.5 MiB.
+        UTF-8 text, at most 512 KiB.
     what : str
         What it should describe, for the messages: ``"an architecture"``.
 

@@ -22,8 +22,10 @@ dataset                       values
 ============================  ==========================================================
 
 Strings may be of fixed or variable length, and ``labels`` and ``label_ids`` attributes too; all
-are UTF-8.  Attributes that are not listed are ignored, so that other tools may leave a note;
-any other member is refused, as are links.  The ``/`` in the name of a layer makes groups.
+are UTF-8.  The JSON is at most 512 KiB together, and the labels and their ids 8 MiB, for Python
+takes many times as much.  Attributes that are not listed are ignored, so that other tools may
+leave a note; any other member is refused, as are links.  The ``/`` in the name of a layer makes
+groups.
 
 Parameters are contiguous, or in chunks, plain or gzipped.  Contiguous float32 is not read but
 mapped: the arrays are the file, pages come in when they are first used, and processes share
@@ -56,14 +58,14 @@ from numpy.typing import ArrayLike, NDArray
 from decaf.cursor import Buffer
 from decaf.errors import ArchitectureError, ImageError, WeightsError
 from decaf.files import map_file, replacing
-from decaf.hdf5 import LARGEST_RATIO, Dataset, File, Node, Value
+from decaf.hdf5 import LARGEST_RATIO, WIDEST, Dataset, File, Node, Value, text_cost
 from decaf.json_file import LARGEST_JSON, parse_json
 from decaf.mean_image import MeanImage
 from decaf.messages import brief, names, refuse
 from decaf.preprocessing import Preprocessing
 from decaf.serialize import architecture_from_dict
 from decaf.specs import Architecture
-from decaf.weights_writer import FORMAT, FORMAT_VERSION, LARGEST_LABELS, write_hdf5
+from decaf.weights_writer import FORMAT, FORMAT_VERSION, LARGEST_LABELS, check_json, write_hdf5
 
 MEMBERS = {"labels", "label_ids", "mean_image", "parameters"}
 DEEPEST = 16  # groups inside groups
@@ -224,11 +226,12 @@ def _parse(data: Buffer, path: Path, widen: bool) -> Weights:
         file = File(data)
         root = file.node(file.root)
         _check_format(file, root)
-        architecture = architecture_from_dict(_json(file, root, "architecture"))
+        described = _described(file, root)
+        architecture = architecture_from_dict(_json(described, "architecture"))
         preprocessing = Preprocessing.from_dict(
-            _json(file, root, "preprocessing"), _mean_image(file, root)
+            _json(described, "preprocessing"), _mean_image(file, root)
         )
-        provenance = _json(file, root, "provenance")
+        provenance = _json(described, "provenance")
         if not isinstance(provenance, dict):
             refuse("provenance", "a dictionary", type(provenance).__name__)
         if preprocessing.input_shape != architecture.input_shape:
@@ -237,15 +240,16 @@ def _parse(data: Buffer, path: Path, widen: bool) -> Weights:
                 f"what the network takes, {architecture.input_shape}",
                 preprocessing.input_shape,
             )
-        labels = _labels(file, root, "labels", architecture.classes)
+        labels = _labels(file, root, "labels", architecture.classes, LARGEST_LABELS)
         if labels is None:
             refuse("labels", f"{architecture.classes} strings", "none")
+        left = LARGEST_LABELS - sum(text_cost(text.encode()) for text in labels)
         return Weights(
             architecture,
             MappingProxyType(_parameters(file, root, architecture, len(data), widen)),
             preprocessing,
             labels,
-            _labels(file, root, "label_ids", architecture.classes),
+            _labels(file, root, "label_ids", architecture.classes, left),
             provenance,
             path,
             data,
@@ -282,19 +286,27 @@ def _string(file: File, value: Value | Dataset, name: str, most: int) -> str:
     return text
 
 
-def _json(file: File, root: Node, name: str) -> Any:
-    """Read an attribute that holds JSON; strictly, and of limited size and depth."""
-    if name not in root.attributes:
-        refuse(f"the attribute {name}", "JSON", "none")
-    text = _string(file, root.attributes[name], name, LARGEST_JSON)
+def _described(file: File, root: Node) -> dict[str, str]:
+    """Read the attributes that hold JSON, together of limited size."""
+    found: dict[str, str] = {}
+    for name in ("architecture", "preprocessing", "provenance"):
+        if name not in root.attributes:
+            refuse(f"the attribute {name}", "JSON", "none")
+        found[name] = _string(file, root.attributes[name], name, WIDEST * LARGEST_JSON)
+    check_json(found)
+    return found
+
+
+def _json(described: Mapping[str, str], name: str) -> Any:
+    """Parse an attribute that holds JSON; strictly, and of limited depth."""
     try:
-        return parse_json(text)
+        return parse_json(described[name])
     except ValueError as error:
         raise WeightsError(f"{name}: must be valid JSON; {error}") from error
 
 
-def _labels(file: File, root: Node, name: str, classes: int) -> tuple[str, ...] | None:
-    """Read labels from a dataset or an attribute; None where there are none."""
+def _labels(file: File, root: Node, name: str, classes: int, most: int) -> tuple[str, ...] | None:
+    """Read labels of `most` bytes from a dataset or an attribute; None where there are none."""
     value: Value | Dataset | None = root.attributes.get(name)
     links = root.links or {}
     if name in links:
@@ -308,7 +320,7 @@ def _labels(file: File, root: Node, name: str, classes: int) -> tuple[str, ...] 
     if value.shape != (classes,):
         refuse(name, f"one string for each of {classes} classes", f"shape {value.shape}")
     try:
-        texts = tuple(file.text(value, LARGEST_LABELS))
+        texts = tuple(file.text(value, most))
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}") from error
     if len(texts) != classes:

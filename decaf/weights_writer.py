@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from decaf.errors import WeightsError
-from decaf.hdf5 import STRING_COST
+from decaf.hdf5 import text_cost
 from decaf.json_file import LARGEST_JSON
 from decaf.mean_image import MeanImage
 from decaf.messages import names, refuse
@@ -22,7 +22,9 @@ from decaf.specs import Architecture
 FORMAT = "decaf-weights"
 FORMAT_VERSION = 1
 ALIGNMENT = 64  # bytes; a cache line, and the widest vector
-LARGEST_LABELS = 2**23  # bytes, with STRING_COST for each but the first
+# Bytes of labels and label_ids together, as text_cost counts them, and of each in the file.
+# The 21,841 classes of the whole ImageNet take 5 million.
+LARGEST_LABELS = 2**23
 CHECKED_AT_ONCE = 2**22  # bytes of parameters
 
 
@@ -70,11 +72,19 @@ def write_hdf5(
     with h5py.File(sink, "w", alignment_interval=ALIGNMENT, **layout) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
-        for name, value in attributes.items():
-            file.attrs[name] = _to_json(name, value)
+        described = {name: _to_json(name, value) for name, value in attributes.items()}
+        check_json(described)
+        for name, text in described.items():
+            file.attrs[name] = text
+        left = LARGEST_LABELS
         for name, texts in (("labels", labels), ("label_ids", label_ids)):
             if texts is not None:
                 encoded = _encode(name, texts, architecture.classes)
+                cost = sum(map(text_cost, encoded.tolist()))
+                if cost > left:
+                    expected = f"at most {LARGEST_LABELS:,} bytes, of which {left:,} are left"
+                    refuse(name, expected, f"{len(encoded):,} that take {cost:,}")
+                left -= cost
                 kind = h5py.string_dtype("utf-8", encoded.dtype.itemsize)
                 file.create_dataset(name, data=encoded.astype(kind), track_times=False)
         if isinstance(preprocessing.mean, MeanImage):
@@ -135,12 +145,17 @@ def _to_json(name: str, value: Any) -> str:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
         if json.loads(text) != value:
             refuse(name, "the same when read again from JSON", "keys or values that change")
-        size = len(text.encode())
+        text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{name}: must be something that JSON can hold; {error}") from error
-    if size > LARGEST_JSON:
-        refuse(name, f"at most {LARGEST_JSON:,} bytes of JSON", f"{size:,}")
     return text
+
+
+def check_json(texts: Mapping[str, str]) -> None:
+    """Check that what a file describes in JSON is together no longer than it may be."""
+    size = sum(len(text.encode()) for text in texts.values())
+    if size > LARGEST_JSON:
+        refuse(names(texts), f"together at most {LARGEST_JSON:,} bytes of JSON", f"{size:,}")
 
 
 def _encode(name: str, texts: Sequence[str], classes: int) -> NDArray[np.bytes_]:
@@ -154,10 +169,8 @@ def _encode(name: str, texts: Sequence[str], classes: int) -> NDArray[np.bytes_]
     except UnicodeEncodeError as error:
         raise WeightsError(f"{name}: must be valid Unicode; {error}") from error
     longest = max(1, *map(len, encoded))
-    total = longest * classes + STRING_COST * (classes - 1)
-    if total > LARGEST_LABELS:
-        expected = f"at most {LARGEST_LABELS:,} bytes with {STRING_COST} more for each"
-        refuse(name, expected, f"{classes:,} of {longest:,}")
+    if longest * classes > LARGEST_LABELS:  # all of them are stored as long as the longest
+        refuse(name, f"at most {LARGEST_LABELS:,} bytes", f"{classes:,} of {longest:,}")
     return np.array(encoded, f"S{longest}")
 
 

@@ -31,9 +31,10 @@ from decaf.errors import WeightsError
 from decaf.json_file import LARGEST_JSON
 from decaf.mean_image import MeanImage
 from decaf.preprocessing import Preprocessing
-from decaf.serialize import MOST_LAYERS, architecture_to_dict
+from decaf.serialize import architecture_to_dict
 from decaf.specs import Architecture, Conv, Flatten, Linear, MaxPool, ReLU, Softmax
 from decaf.weights import default_weights, load_weights, save_weights
+from decaf.weights_writer import LARGEST_LABELS
 
 TINY = Architecture(
     "tiny",
@@ -789,7 +790,7 @@ def test_one_string_that_all_labels_share(saved: Path) -> None:
         place = file["labels"].id.get_offset()
     saved.unlink()
     saved.write_bytes(raw[:place] + raw[place : place + 16] * 5 + raw[place + 80 :])
-    assert "at most 8,388,608 bytes; got 5 that take 20,000,400" in refusal(saved)
+    assert "labels: strings must be at most 8,388,608 bytes; got 5 that" in refusal(saved)
 
 
 def test_many_short_labels(tmp_path: Path) -> None:
@@ -808,31 +809,83 @@ def test_many_short_labels(tmp_path: Path) -> None:
         file.create_group("parameters")
     tracemalloc.start()
     try:
-        assert "got 200,000 that take 20,399,900" in refusal(path)
+        assert "got 200,000 that take 19,999,900" in refusal(path)
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
 
 
-def test_memory_that_json_takes(saved: Path) -> None:
-    """Small dictionaries are the worst: at the limit they stay within what a file may cost."""
-    part = '{"":[]}'
-    count = (LARGEST_JSON - 100) // (len(part) + 1)
+FACE = "\U0001f600"  # beside it, every character of a text takes four bytes
+
+
+@pytest.mark.parametrize("part", ['{"":[]}', '{"":{"":{}}}', "[[]]"])
+def test_memory_that_text_takes(saved: Path, part: str) -> None:
+    """At the limits of all texts together, a file stays within what it may cost."""
     with h5py.File(saved, "r+") as file:
-        del file.attrs["provenance"]
-        file.attrs["provenance"] = f'{{"a": [{",".join([part] * count)}]}}'
+        left = LARGEST_JSON - sum(
+            len(file.attrs[name]) for name in ("architecture", "preprocessing")
+        )
+        count = (left - 20) // (len(part) + 1)
+        del file.attrs["provenance"], file["labels"]
+        file.attrs["provenance"] = f'{{"a":[{",".join([part] * count)}],"b":"{FACE}"}}'
+        length = (LARGEST_LABELS - 2000) // 4 // 10
+        file["labels"] = np.array([FACE + "x" * (length - 4), *"bcde"], h5py.string_dtype())
+        file["label_ids"] = file["labels"]
+    with h5py.File(saved, "r") as file:
+        place = file["labels"].id.get_offset()
+    raw = saved.read_bytes()
+    saved.unlink()
+    saved.write_bytes(raw[:place] + raw[place : place + 16] * 5 + raw[place + 80 :])
     tracemalloc.start()
     try:
-        assert len(load_weights(saved).provenance["a"]) == count
-        assert tracemalloc.get_traced_memory()[1] < 2 * saved.stat().st_size + 64_000_000
+        weights = load_weights(saved)
+        peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+    assert len(weights.provenance["a"]) == count
+    assert weights.label_ids == weights.labels == (FACE + "x" * (length - 4),) * 5
+    assert peak < 2 * saved.stat().st_size + 64_000_000
 
 
-def test_the_longest_network_fits_its_limit() -> None:
-    layers = [Conv(f"features/block{i}/conv", 4, 3, padding=1) for i in range(MOST_LAYERS)]
+def test_texts_have_one_limit_together(tmp_path: Path) -> None:
+    path = tmp_path / "net.h5"
+    half = ["x" * (LARGEST_LABELS // 11)] * 5
+    wide = [FACE + "x" * (LARGEST_LABELS // 21)] * 5
+    save(path, labels=half, label_ids=half)
+    assert load_weights(path).label_ids == tuple(half)
+    long = ["x" * (LARGEST_LABELS // 9)] * 5
+    for name in ("labels", "label_ids"):
+        with pytest.raises(WeightsError, match="label_ids must be at most 8,388,608 bytes, of"):
+            save(path, **{"labels": half, "label_ids": half, name: long})
+    with pytest.raises(WeightsError, match="labels must be at most 8,388,608 bytes, of which"):
+        save(path, labels=[text * 2 for text in wide])
+    with pytest.raises(WeightsError, match=r"labels must be .* got 5 of 2,000,000"):
+        save(path, labels=["x" * 2_000_000, *"bcde"])
+    with h5py.File(path, "r+") as file:
+        del file["labels"]
+        file["labels"] = np.array(long, "S")
+    assert "label_ids: strings must be at most" in refusal(path)
+    with h5py.File(path, "r+") as file:
+        del file["labels"]
+        file["labels"] = np.array([text.encode() * 2 for text in wide])
+    assert "labels: strings must be at most 8,388,608 bytes" in refusal(path)
+
+
+def test_json_has_one_limit_together(tmp_path: Path) -> None:
+    path = save(tmp_path / "net.h5", provenance={"a": "ü" * (LARGEST_JSON // 2 - 5000)})
+    said = "architecture, preprocessing, provenance must be together at most 524,288 bytes of JSON"
+    with pytest.raises(WeightsError, match=said):
+        save(path, provenance={"a": "ü" * (LARGEST_JSON // 2 - 100)})
+    with h5py.File(path, "r+") as file:
+        spaces = " " * 10_000
+        file.attrs["preprocessing"] = file.attrs["preprocessing"] + spaces
+    assert said in refusal(path)
+
+
+def test_a_long_network_fits_the_limit() -> None:
+    layers = [Conv(f"features/block{i}/conv", 4, 3, padding=1) for i in range(3_000)]
     described = architecture_to_dict(Architecture("long", (3, 8, 8), tuple(layers)))
-    assert len(json.dumps(described)) < LARGEST_JSON
+    assert len(json.dumps(described)) < LARGEST_JSON - 50_000
 
 
 # What the format allows no more than once
@@ -1181,3 +1234,12 @@ def test_loading_is_quick(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 0.3  # 0.05 on an idle machine
+
+
+def test_long_names_count_for_more(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names may overlap in the file, and take their length in memory each."""
+    with h5py.File(saved, "r+") as file:
+        for i in range(20):
+            file["parameters/fc2/" + "x" * 900 + str(i)] = file[BIAS]
+    monkeypatch.setattr(decaf.hdf5, "MOST_ITEMS", 500)
+    assert "at most 500" in refusal(saved)

@@ -6,8 +6,10 @@ In each, a pickle describes the tensors (:mod:`decaf.formats.pickles` reads it w
 it), and their values lie beside it, in *storages* that tensors are views of.
 
 The pickle is a dictionary of tensors, or a training checkpoint with such a dictionary somewhere
-inside: ``{"epoch": 90, "state_dict": {…}, "optimizer": {…}}``.  Of several, the key says which
-one is meant; where it does not, the one with the most tensors is.  Whole pickled networks, as
+inside: ``{"epoch": 90, "state_dict": {…}, "optimizer": {…}}``.  What belongs to the training
+(``optimizer``, ``ema``) is left out.  Of several, the key says which one is meant; where it does
+not, the one with the most tensors is.  A key inside says nothing about what lies further out:
+if there are tensors there too, the file is refused.  Whole pickled networks, as
 ``torch.save(model, path)`` writes them, need the program that made them, and are refused.
 """
 
@@ -29,8 +31,11 @@ from decaf.formats.pickle_names import Parameter, Storage, Tensor, refuse, shown
 
 DTYPES = {"HalfStorage": "f2", "BFloat16Storage": "u2", "FloatStorage": "f4", "DoubleStorage": "f8"}
 MOST_DIMENSIONS = 8
+DEEPEST_PATH = 8  # keys of a dictionary's path that a message names
 # Which dictionary is meant where several hold tensors: a teacher, or an average, may hold more.
 PREFERRED = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
+# What a training keeps beside the network, under keys that begin so, in capitals or not.
+TRAINING = ("optim", "callbacks", "ema", "scheduler", "lr_", "amp", "grad")
 LEVELS = 4  # of dictionaries in dictionaries whose keys are compared with these
 # What stands before all names of a network that was wrapped: by DataParallel, by the user's own
 # class, by torch.compile.
@@ -105,53 +110,94 @@ def _tensor(value: Any) -> Tensor | None:
     return value if value.storage.kind in DTYPES else None
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A dictionary of tensors: where it was found, and how far that says that it is meant."""
+@dataclass(frozen=True, eq=False)
+class _Inner:
+    """A dictionary: where it was found, and how far that says that it is meant."""
 
-    key: str
-    ranks: tuple[int, ...]  # places in PREFERRED of the keys that lead to it, the outermost first
-    depth: int
-    named: dict[str, Tensor]
+    value: dict[Any, Any]
+    key: str = ""
+    ranks: tuple[int, ...] = (len(PREFERRED),) * LEVELS  # of the keys that lead to it: _ranks
+    depth: int = 0
+    outer: _Inner | None = None
 
     @property
-    def order(self) -> tuple[tuple[int, ...], int]:
-        """The least is meant: by the keys, then the outermost; without such keys the largest."""
-        preferred = self.ranks != (len(PREFERRED),) * LEVELS
-        return self.ranks, self.depth if preferred else -len(self.named)
+    def preferred_at(self) -> int | None:
+        """Depth of what lies under the outermost key that says that it is meant, if one does."""
+        depths = (i for i, rank in enumerate(self.ranks, 1) if rank < len(PREFERRED))
+        return next(depths, None)
+
+    @property
+    def around(self) -> list[_Inner]:
+        """The dictionaries that it lies in, from the inside out."""
+        found, inner = [], self
+        while inner.outer is not None:
+            inner = inner.outer
+            found.append(inner)
+        return found
+
+    @property
+    def path(self) -> str:
+        """Keys that lead to it, ``optimizers.net``; of many, the outermost."""
+        keys = [inner.key for inner in (self, *self.around)][-2::-1]
+        return shown(".".join(keys[:DEEPEST_PATH])) if keys else "the outermost dictionary"
 
 
 def _state_dict(root: Any) -> dict[str, Tensor]:
     """Find the dictionary of tensors that is meant, in dictionaries at any depth."""
     if isinstance(root, (Tensor, Parameter)):
         refuse("a checkpoint", "a dictionary of tensors", "one tensor")
-    candidates: list[_Candidate] = []
+    candidates: dict[_Inner, dict[str, Tensor]] = {}
     seen = {id(root)}
-    queue: list[tuple[str, tuple[int, ...], int, Any]] = [("", (len(PREFERRED),) * LEVELS, 0, root)]
-    for key, ranks, depth, value in queue:  # grows; each dictionary comes once, however shared
-        if type(value) is not dict:
-            continue
+    queue = [_Inner(root)] if type(root) is dict else []
+    for outer in queue:  # grows; each dictionary comes once, however shared
         named: dict[str, Tensor] = {}
-        for name, item in value.items():
+        for name, item in outer.value.items():
             if type(item) is dict and id(item) not in seen:
-                seen.add(id(item))
-                inner = name if type(name) is str else ""
-                queue.append((inner, _ranks(ranks, depth, inner), depth + 1, item))
+                key = name if type(name) is str else ""
+                if not key.lower().startswith(TRAINING):
+                    seen.add(id(item))
+                    ranks = _ranks(outer.ranks, outer.depth, key)
+                    queue.append(_Inner(item, key, ranks, outer.depth + 1, outer))
             elif type(name) is str:
                 tensor = _tensor(item)
                 if tensor is not None:
                     named[name] = tensor
         if named:
-            candidates.append(_Candidate(key, ranks, depth, named))
+            candidates[outer] = named
     if not candidates:
         refuse("a checkpoint", "a dictionary of floating-point tensors", _contents(root))
-    least = min(candidate.order for candidate in candidates)
-    best = [candidate for candidate in candidates if candidate.order == least]
+    best = _meant(candidates)
     if len(best) > 1:
-        keys = ", ".join(shown(candidate.key) for candidate in best[:8])
+        paths = ", ".join(inner.path for inner in best[:8])
         expected = "one dictionary of tensors, or one that is called state_dict"
-        refuse("a checkpoint", expected, f"{len(best):,} alike, under {keys}")
-    return best[0].named
+        refuse("a checkpoint", expected, f"{len(best):,} alike, under {paths}")
+    return candidates[best[0]]
+
+
+def _meant(candidates: dict[_Inner, dict[str, Tensor]]) -> list[_Inner]:
+    """Return the dictionary that is meant; all that could be, where that is not clear."""
+
+    def order(inner: _Inner) -> tuple[tuple[int, ...], int]:
+        """By the keys, then the outermost; without such keys the largest."""
+        return inner.ranks, inner.depth if inner.preferred_at else -len(candidates[inner])
+
+    orders = {inner: order(inner) for inner in candidates}
+    least = min(orders.values())
+    best = [inner for inner in candidates if orders[inner] == least]
+    inner, depth = best[0], best[0].preferred_at
+    if len(best) > 1 or depth is None:
+        return best
+    # Around it may be an accuracy or the like, but no network: fewer tensors than in itself.
+    around = set(inner.around)
+    return best + [
+        other
+        for other, named in candidates.items()
+        if (
+            len(named) >= len(candidates[inner])
+            if other in around
+            else other.depth < depth and not other.preferred_at
+        )
+    ]
 
 
 def _ranks(ranks: tuple[int, ...], depth: int, key: str) -> tuple[int, ...]:

@@ -284,7 +284,7 @@ def test_a_name_that_says_what_is_meant_wins_over_the_number_of_tensors() -> Non
     assert found(teacher=three, model=two) == ["a", "b"]
     assert found(ema=three, state_dict=two) == ["a", "b"]
     assert found(model=three, state_dict=two) == ["a", "b"]
-    assert found(w=w, x=w, y=w, net=two) == ["a", "b"]
+    assert found(best=w, net=two) == ["a", "b"]
     assert found(checkpoint=dictionary(model=two, ema=three), optimizer=three) == ["a", "b"]
     assert found(ema=dictionary(state_dict=three), model=two) == ["a", "b"]  # the outer one
     assert found(model=dictionary(module=two), teacher=three) == ["a", "b"]  # inside, if not there
@@ -296,6 +296,43 @@ def test_a_name_that_says_what_is_meant_wins_over_the_number_of_tensors() -> Non
     ):
         with pytest.raises(WeightsError, match="one dictionary of tensors.*2 alike, under"):
             found(**several)
+
+
+def test_what_belongs_to_the_training_is_left_out() -> None:
+    w = tensor()
+    one, two = dictionary(a=w), dictionary(b=w, c=w)
+    for key in (
+        "optimizers", "Optimizer", "callbacks", "ema", "EMA_model", "scheduler", "lr_schedulers",
+        "amp_scaler", "grad_scaler",
+    ):  # fmt: skip
+        for inside in (two, dictionary(net=two), dictionary(x=dictionary(model=two))):
+            assert found(**{"generator": one, key: inside}) == ["a"], key
+            assert found(**{key: inside, "state_dict": one}) == ["a"], key
+            with pytest.raises(WeightsError, match="must be a dictionary of floating-point"):
+                found(**{key: inside})
+    assert found(state_dict=one, epoch=b"K\x01") == ["a"]
+    assert found(epoch=b"K\x01", model_state_dict=one) == ["a"]
+    assert found(embedding=one, epoch=b"K\x01") == ["a"]
+
+
+def test_a_name_inside_says_nothing_about_what_lies_further_out() -> None:
+    w = tensor()
+    one, two = dictionary(a=w), dictionary(b=w, c=w)
+    outer = {"generator": one, "critic": dictionary(net=two)}
+    for items, paths in (
+        (outer, "'critic.net', 'generator'"),
+        (dict(reversed(outer.items())), "'critic.net', 'generator'"),
+        ({"x": dictionary(y=dictionary(model=one)), "z": dictionary(v=two)}, "'x.y.model', 'z.v'"),
+        ({"x": w, "y": w, "weights": two}, "'weights', the outermost dictionary"),
+        ({"model": dictionary(x=w, state_dict=one)}, "'model.state_dict', 'model'"),
+    ):
+        with pytest.raises(WeightsError, match=f"2 alike, under {paths}"):
+            found(**items)
+    # At the same depth and further in, the name decides.
+    assert found(x=dictionary(net=one), y=dictionary(z=two)) == ["a"]
+    assert found(x=dictionary(net=one), y=dictionary(z=dictionary(v=two))) == ["a"]
+    assert found(net=one, generator=two) == ["a"]
+    assert found(net=dictionary(module=one), generator=two) == ["a"]
 
 
 def test_dictionaries_in_dictionaries_a_hundred_thousand_deep() -> None:
