@@ -98,6 +98,40 @@ def test_squeezenet_answers_as_its_reference(
     assert top(scores, classes, 5) == pytest.approx(0.92)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "share"),
+    [
+        ({}, 0.63),  # its authors': squash to 256, cut out 227
+        ({"resize": [227, 227]}, 0.68),
+        ({**REFERENCE, "channels": "RGB", "mean": [123, 117, 104]}, 0.41),
+    ],
+)
+def test_what_docs_say_of_recipes(
+    shared_data: Path, tmp_path: Path, photos: Any, recipe: dict[str, Any], share: float
+) -> None:
+    """The figures of docs/formats.md and docs/which-alexnet.md."""
+    net = converted(
+        shared_data, f"squeezenet/{SQUEEZENET[0]}", tmp_path / "net.h5", preprocessing=recipe
+    )
+    data, classes = photos
+    assert top(net.classify(data.values()), classes, 1) == pytest.approx(share)
+
+
+def test_what_docs_say_of_the_order_of_channels(shared_data: Path, tmp_path: Path) -> None:
+    """In docs/which-alexnet.md, in whole per cent."""
+    photos, classes = cifar.photos(shared_data)
+    for channels, share in (("RGB", 74), ("BGR", 56)):
+        net = converted(
+            shared_data,
+            "caffe/nets-v1/cifar10_quick_iter_5000.caffemodel",
+            tmp_path / f"{channels}.h5",
+            prototxt="caffe/nets-v1/cifar10_quick.prototxt",
+            mean="caffe/nets-h5/mean.binaryproto",
+            preprocessing={"channels": channels},
+        )
+        assert round(100 * np.mean(net.classify(photos).argmax(axis=1) == classes)) == share
+
+
 @pytest.mark.parametrize("source", ["squeezenet_v1.1.pth", "squeezenet_v1.0.deep_compression.net"])
 def test_float16_halves_the_file_and_changes_no_answer(
     shared_data: Path, tmp_path: Path, photos: Any, source: str

@@ -27,6 +27,7 @@ from itertools import islice
 from decaf.cursor import Buffer, Cursor
 from decaf.errors import WeightsError
 from decaf.formats import zip as archive
+from decaf.formats.protobuf import BYTES, VARINT, varint
 from decaf.hdf5 import File
 
 FORMATS = ("torch", "caffe", "caffe-h5", "deep-compression", "onnx", "safetensors", "npz", "decaf")
@@ -49,7 +50,6 @@ STRANGERS = (  # (first bytes, what they are)
     (b"\x89PNG\r\n", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
 )
-VARINT, BYTES = 0, 2  # wire types of protocol buffers
 # "<" is 60: a .caffemodel whose net has a name of 60 characters starts with a newline and that.
 XML = re.compile(rb"\s*(\xef\xbb\xbf)?\s*<[A-Za-z!?]")
 CONTROLS = bytes({*range(32)} - {*b"\t\n\f\r"})  # what no text has, in whatever encoding
@@ -149,7 +149,7 @@ def _refuse_text(start: bytes) -> None:
     if any(word in text for word in ("layer {", "layers {", "input_dim:", "layer{", "layers{")):
         raise WeightsError(
             "must be a weights file; got the description of a network, which goes with one: "
-            "name the .caffemodel, and this as its prototxt"
+            "name the .caffemodel, and this as its prototxt (--prototxt)"
         )
     raise WeightsError(f"must be a weights file; got text, {text[:40]!r}")
 
@@ -163,7 +163,9 @@ def _protobuf(data: Buffer) -> str | None:
         if (7, BYTES) in fields:
             return "onnx"
         if fields[1:4] == [(2, VARINT), (3, VARINT), (4, VARINT)]:
-            raise WeightsError("must be a weights file; got a mean of Caffe: give it as mean")
+            raise WeightsError(
+                "must be a weights file; got a mean of Caffe: give it as the mean (--mean)"
+            )
         return None
     if fields[:2] == [(1, BYTES), (1, BYTES)]:
         raise WeightsError("must be of a kind that decaf reads; got a network of TensorFlow")
@@ -175,23 +177,13 @@ def _fields(data: Buffer) -> Iterator[tuple[int, int]]:
     cursor = Cursor(data)
     try:
         while cursor.left:
-            number, wire = divmod(_varint(cursor), 8)
+            number, wire = divmod(varint(cursor), 8)
             yield number, wire
             if wire == VARINT:
-                _varint(cursor)
+                varint(cursor)
             elif wire == BYTES:
-                cursor.skip(_varint(cursor))
+                cursor.skip(varint(cursor))
             else:
                 cursor.skip({1: 8, 5: 4}.get(wire, -1))
     except WeightsError:
         return
-
-
-def _varint(cursor: Cursor) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = cursor.uint(1)
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
-    return value

@@ -83,10 +83,10 @@ def decode(data: Buffer, schema: Schema) -> Message:
                 f"a protobuf file must be reasonable; expected at most {MOST_FIELDS:,} fields"
             )
         start = cursor.at
-        number, wire = divmod(_varint(cursor), 8)
+        number, wire = divmod(varint(cursor), 8)
         name, kind = schema.get(number, (f"field {number}", None))
         if wire == VARINT:
-            value = _varint(cursor)
+            value = varint(cursor)
             if kind is not None:
                 message.setdefault(name, []).append(_integer(name, kind, value, start))
         elif wire in FIXED:
@@ -94,7 +94,7 @@ def decode(data: Buffer, schema: Schema) -> Message:
             if kind is not None:
                 fields += _numbers(message, name, kind, wire, run, start)
         elif wire == BYTES:
-            size = _varint(cursor)
+            size = varint(cursor)
             part = Cursor(data, cursor.skip(size), size)
             if type(kind) is dict:  # a message
                 if len(open_messages) == DEEPEST:
@@ -114,7 +114,7 @@ def decode(data: Buffer, schema: Schema) -> Message:
     return result
 
 
-def _varint(cursor: Cursor) -> int:
+def varint(cursor: Cursor) -> int:
     """Read a varint: at most 64 bits, in at most ten bytes."""
     value = 0
     for shift in range(0, 70, 7):
@@ -210,7 +210,7 @@ def _packed(message: Message, name: str, kind: Any, part: Cursor, start: int, mo
     while part.left:
         if len(values) - before > most:
             raise WeightsError(f"{name} at byte {start:,}: expected few values, got {most:,}")
-        values.append(_integer(name, kind, _varint(part), start))
+        values.append(_integer(name, kind, varint(part), start))
     return len(values) - before
 
 
