@@ -118,7 +118,7 @@ def decode(data: bytes, max_pixels: int) -> Image.Image:
             image.load()
     except Image.DecompressionBombError as error:  # from the readers of GIF, TIFF and WebP
         raise ImageError(f"must not be too large, even for Pillow: {error}") from error
-    return upright_rgb(image)
+    return upright_rgb(image, ours=True)
 
 
 def load_quietly(image: Image.Image, max_pixels: int) -> Image.Image:
@@ -167,9 +167,9 @@ if hasattr(os, "register_at_fork"):
 # ---- what a viewer would show ---------------------------------------------------------------
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """RGB version of a loaded image, turned as its orientation asks."""
-    rgb = to_rgb(image)
+def upright_rgb(image: Image.Image, *, ours: bool = False) -> Image.Image:
+    """RGB version of a loaded image, turned as its orientation asks; a copy unless it is ours."""
+    rgb = image if ours and image.mode == "RGB" and not _is_transparent(image) else to_rgb(image)
     turn = _TURNS.get(orientation(image))
     return rgb if turn is None else rgb.transpose(turn)
 

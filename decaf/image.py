@@ -16,19 +16,15 @@ WebP, Pillow then refuses images of more than twice ``PIL.Image.MAX_IMAGE_PIXELS
 from __future__ import annotations
 
 import os
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from decaf.errors import ImageError
-from decaf.preprocessing import (
-    CAFFE_IMAGENET,
-    CROPS,
-    TORCHVISION_IMAGENET,
-    Preprocessing,
-    prepare,
-)
+from decaf.prepare import CROPS, prepare
+from decaf.preprocessing import CAFFE_IMAGENET, TORCHVISION_IMAGENET, Preprocessing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,6 +42,7 @@ __all__ = [
 
 MAX_PIXELS = 89_000_000  # just below where Pillow begins to warn
 
+Loaded = TypeVar("Loaded")
 Photo: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | npt.NDArray[Any]"
 
 
@@ -80,26 +77,44 @@ def load_image(
     ImageError
         Whatever is wrong with the photo, in one line.
     """
-    if name is None:
-        name = describe(photo)
-    if not name.isprintable():
-        name = ascii(name)  # an error is one line, whatever the file is called
+    return _one_line(lambda: _as_array(_load(photo, max_pixels)), photo, name)
+
+
+def load_rgb(
+    photo: Photo, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> Image.Image | npt.NDArray[np.uint8]:
+    """Decode a photo as `load_image` does, but leave with Pillow what Pillow decoded."""
+    return _one_line(lambda: _load(photo, max_pixels), photo, name)
+
+
+def _one_line(load: Callable[[], Loaded], photo: Photo, name: str | None) -> Loaded:
+    """Give what `load` gives; whatever it raises becomes an ImageError of one line."""
     try:
-        return _load(photo, max_pixels)
+        return load()
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error.__cause__
+        raise ImageError(f"{_printable(photo, name)}: {error}") from error.__cause__
     except Exception as error:
         # Everything: on a damaged file Pillow's parsers raise whatever they trip over, among
         # others SyntaxError, struct.error, OverflowError, zlib.error and MemoryError; and a
         # file object raises what its author thought of.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ImageError(
-            f"{name}: must be a photo that Pillow can read; expected an undamaged file, "
-            f"got the error {reason!r}"
+            f"{_printable(photo, name)}: must be a photo that Pillow can read; expected an "
+            f"undamaged file, got the error {reason!r}"
         ) from error
 
 
-def _load(photo: object, max_pixels: int) -> npt.NDArray[np.uint8]:
+def _printable(photo: Photo, name: str | None) -> str:
+    if name is None:
+        name = describe(photo)
+    return name if name.isprintable() else ascii(name)
+
+
+def _as_array(rgb: Image.Image | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return rgb if isinstance(rgb, np.ndarray) else np.array(rgb)
+
+
+def _load(photo: object, max_pixels: int) -> Image.Image | npt.NDArray[np.uint8]:
     if isinstance(photo, np.ndarray):
         return _from_array(photo, max_pixels)
 
@@ -108,19 +123,17 @@ def _load(photo: object, max_pixels: int) -> npt.NDArray[np.uint8]:
     from decaf import decoding  # imports Pillow, so not at the top
 
     if isinstance(photo, Image.Image):
-        rgb = decoding.load_quietly(photo, max_pixels)
-    elif isinstance(photo, (bytes, bytearray, memoryview)):
-        rgb = decoding.decode(bytes(photo), max_pixels)
-    elif isinstance(photo, (str, os.PathLike)):
-        rgb = decoding.decode(_read_path(photo, max_pixels), max_pixels)
-    elif hasattr(photo, "read"):
-        rgb = decoding.decode(_read(photo, max_pixels), max_pixels)
-    else:
-        raise ImageError(
-            "must be a photo; expected a path, bytes, a binary file, a PIL.Image or an array, "
-            f"got {type(photo).__name__}"
-        )
-    return np.array(rgb)
+        return decoding.load_quietly(photo, max_pixels)
+    if isinstance(photo, (bytes, bytearray, memoryview)):
+        return decoding.decode(bytes(photo), max_pixels)
+    if isinstance(photo, (str, os.PathLike)):
+        return decoding.decode(_read_path(photo, max_pixels), max_pixels)
+    if hasattr(photo, "read"):
+        return decoding.decode(_read(photo, max_pixels), max_pixels)
+    raise ImageError(
+        "must be a photo; expected a path, bytes, a binary file, a PIL.Image or an array, "
+        f"got {type(photo).__name__}"
+    )
 
 
 def describe(photo: Any) -> str:

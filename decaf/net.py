@@ -26,19 +26,18 @@ from numpy.typing import ArrayLike, NDArray
 from decaf import threads as _threads
 from decaf import zoo
 from decaf.errors import ArchitectureError, ImageError, ShapeError, WeightsError
-from decaf.image import MAX_PIXELS, Photo, Preprocessing, load_image, prepare
+from decaf.image import MAX_PIXELS, Photo, Preprocessing, load_rgb
 from decaf.names import layer_name
 from decaf.photos import Named, Photos, each, is_single, numbered
 from decaf.plan import Network
 from decaf.plan_pool import PlanPool
+from decaf.prepare import CROPS, cut, normalise
 from decaf.report import Profile, StepTime, Summary, summarise
 from decaf.specs import Architecture
 from decaf.weights import default_weights, load_weights
 
 Array: TypeAlias = NDArray[np.float32]
 Names: TypeAlias = list[str] | tuple[str, ...]  # not Sequence[str], which a str is too
-
-CROPS = 10  # of a photo, with oversample=True
 
 
 class Prediction(NamedTuple):
@@ -488,8 +487,10 @@ class DecafNet:
 
     def _read(self, photo: Photo, rows: Array, name: str) -> Array:
         """Read one photo, which errors call ``name``, into its rows: one, or one a crop."""
-        pixels = load_image(photo, max_pixels=self.max_pixels, name=name)
-        return prepare(pixels, self.preprocessing, oversample=len(rows) == CROPS, out=rows)
+        rgb = load_rgb(photo, max_pixels=self.max_pixels, name=name)
+        return normalise(
+            cut(rgb, self.preprocessing, oversample=len(rows) == CROPS), self.preprocessing, rows
+        )
 
     def _resolve(self, layers: str | Names) -> dict[str, str]:
         """Return {name as asked for: name of the layer}."""

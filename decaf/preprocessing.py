@@ -1,4 +1,4 @@
-"""From a photo to what the first layer sees: resize, crop, scale, subtract, divide.
+"""The recipe for what the first layer sees: resize, crop, scale, subtract, divide.
 
 For pixels from 0 to 255 in the order of channels that the network was trained with::
 
@@ -14,9 +14,10 @@ std 0.229 0.224 0.225
     >>> print(CAFFE_IMAGENET)
     squash to 256x256 (bilinear), centre crop 227x227, BGR, mean 104.007 116.669 122.679
 
-Sources: torchvision's ``transforms._presets.ImageClassification`` (equal to the last bit on
-photos); Caffe's ``models/bvlc_reference_caffenet`` and ``imagenet_mean``, whose mean image is
-here the mean over its pixels, as in Caffe's own ``classification`` example.
+``decaf.prepare`` follows a recipe.  Sources: torchvision's
+``transforms._presets.ImageClassification`` (equal to the last bit on photos); Caffe's
+``models/bvlc_reference_caffenet`` and ``imagenet_mean``, whose mean image is here the mean
+over its pixels, as in Caffe's own ``classification`` example.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +33,8 @@ import numpy.typing as npt
 from decaf.errors import ImageError
 from decaf.mean_image import MeanImage
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest", "box")
-CROPS = 10  # with oversampling
 LARGEST_SIDE = 4096  # of a recipe: it comes out of files, and must not ask for all memory
-LARGEST_RESIZED = 2**25  # pixels; a photo 512 times as long as wide, with shorter side 256
-LONGEST_PHOTO_SIDE = 2**20  # Pillow keeps weights for each pixel of a side while it resizes
 
 
 @dataclass(frozen=True)
@@ -215,11 +210,11 @@ def _finite(divide: float, mean: tuple[float, ...] | MeanImage, std: tuple[float
     """Whether the extreme pixels, and so all between them, stay finite in `prepare`'s float32."""
     extremes = np.array([0, 255], np.float32)[:, None, None, None]  # pixels, channels, h, w
     with np.errstate(all="ignore"):
-        x = extremes / np.float32(divide) - _image(mean)
-        return bool(np.isfinite(x / _image(std)).all())
+        x = extremes / np.float32(divide) - per_channel(mean)
+        return bool(np.isfinite(x / per_channel(std)).all())
 
 
-def _image(values: tuple[float, ...] | MeanImage) -> npt.NDArray[np.float32]:
+def per_channel(values: tuple[float, ...] | MeanImage) -> npt.NDArray[np.float32]:
     """Numbers for each channel, C,1,1, or for each pixel, C,h,w."""
     if isinstance(values, MeanImage):
         return values.values
@@ -236,138 +231,3 @@ CAFFE_IMAGENET = Preprocessing(
     divide=1.0,
     mean=(104.007, 116.669, 122.679),
 )
-
-
-def prepare(
-    pixels: npt.NDArray[np.uint8],
-    recipe: Preprocessing,
-    *,
-    oversample: bool = False,
-    out: npt.NDArray[np.float32] | None = None,
-) -> npt.NDArray[np.float32]:
-    """What the first layer sees of one photo.
-
-    Parameters
-    ----------
-    pixels
-        uint8, shape H,W,3, RGB, as `decaf.image.load_image` returns it.
-    recipe
-        What the network was trained with.
-    oversample
-        Give ten crops in place of the centre: top left, top right, bottom left, bottom right,
-        centre, then the same five mirrored left to right.
-    out
-        Written and returned if given.
-
-    Returns
-    -------
-    ndarray
-        float32, shape 1,C,h,w or 10,C,h,w, where ``(C, h, w)`` is ``recipe.input_shape``.
-
-    Notes
-    -----
-    Photos so elongated that the resized image would not fit in reasonable memory (more than
-    2**25 pixels) are resized only where the crops lie, which may change a value by one step
-    of 255; those with a side of over a million pixels in two steps, which may by a few.
-    """
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        raise ImageError(
-            f"pixels must be uint8, got {getattr(pixels, 'dtype', type(pixels).__name__)}"
-        )
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-        raise ImageError(f"pixels must have the shape H,W,3 and not be empty, got {pixels.shape}")
-    shape = (CROPS if oversample else 1, *recipe.input_shape)
-    if out is None:
-        out = np.empty(shape, np.float32)
-    elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-        raise ImageError(
-            f"out must take the result; expected C-contiguous float32 {shape}, "
-            f"got {out.dtype} {out.shape}"
-        )
-
-    crops = _crops(pixels, recipe, oversample)
-    means = _means(pixels, recipe, oversample)
-    for x, crop, mean in zip(out, crops, means, strict=False):
-        x[...] = np.moveaxis(crop[..., ::-1] if recipe.channels == "BGR" else crop, 2, 0)  # C,h,w
-        x /= recipe.divide  # float32 throughout, in the order of torchvision
-        x -= mean
-        x /= _image(recipe.std)
-    if oversample:
-        out[5:] = out[:5, :, :, ::-1]
-    return out
-
-
-def _places(
-    pixels: npt.NDArray[np.uint8], recipe: Preprocessing, oversample: bool
-) -> list[tuple[int, int]]:
-    """Top and left of the crops that are not mirrored: four corners and the centre, or that."""
-    resized_h, resized_w = recipe.resized(*pixels.shape[:2])
-    bottom, right = resized_h - recipe.crop[0], resized_w - recipe.crop[1]
-    centre = (round(bottom / 2), round(right / 2))  # to even, as torchvision's CenterCrop
-    return [(0, 0), (0, right), (bottom, 0), (bottom, right), centre] if oversample else [centre]
-
-
-def _means(
-    pixels: npt.NDArray[np.uint8], recipe: Preprocessing, oversample: bool
-) -> list[npt.NDArray[np.float32]]:
-    """What is subtracted from each crop: a mean image of the whole photo is cropped like it."""
-    h, w = recipe.crop
-    places = _places(pixels, recipe, oversample)
-    mean = _image(recipe.mean)
-    if mean.shape[1:] != recipe.resize:  # a colour, or an image for every crop
-        return [mean] * len(places)
-    return [mean[:, y : y + h, x : x + w] for y, x in places]
-
-
-def _crops(
-    pixels: npt.NDArray[np.uint8], recipe: Preprocessing, oversample: bool
-) -> list[npt.NDArray[np.uint8]]:
-    """The crops that are not mirrored, uint8 h,w,C."""
-    from PIL import Image
-
-    h, w = recipe.crop
-    resized_h, resized_w = recipe.resized(*pixels.shape[:2])
-    places = _places(pixels, recipe, oversample)
-    image = Image.fromarray(pixels)
-    if recipe.channels == "L":
-        image = image.convert("L")
-    method = Image.Resampling[recipe.interpolation.upper()]
-    # Pillow resizes along the rows first (lately, only if that is less): resized_w x H pixels
-    # lie in between.
-    largest = resized_w * max(resized_h, image.height)
-    if largest <= LARGEST_RESIZED and max(image.size) <= LONGEST_PHOTO_SIDE:
-        resized = np.atleast_3d(np.asarray(image.resize((resized_w, resized_h), method)))
-        return [resized[y : y + h, x : x + w] for y, x in places]
-    y_scale, x_scale = image.height / resized_h, image.width / resized_w
-    return [
-        _resize_part(
-            image,
-            (w, h),
-            method,
-            (
-                x * x_scale,
-                y * y_scale,
-                min((x + w) * x_scale, image.width),
-                min((y + h) * y_scale, image.height),
-            ),
-        )
-        for y, x in places
-    ]
-
-
-def _resize_part(
-    image: Image.Image,
-    size: tuple[int, int],
-    method: Image.Resampling,
-    box: tuple[float, float, float, float],
-) -> npt.NDArray[np.uint8]:
-    """Resize the part of an extremely elongated image that lies in `box`, in little memory."""
-    from PIL import Image
-
-    tall = image.height > image.width
-    if tall:  # lay it down, so that the long side is the one that shrinks first
-        image, size = image.transpose(Image.Transpose.TRANSPOSE), size[::-1]
-        box = (box[1], box[0], box[3], box[2])
-    gap = 4.0 if max(image.size) > LONGEST_PHOTO_SIDE else None  # shrinks in two steps
-    part = image.resize(size, method, box, reducing_gap=gap)
-    return np.atleast_3d(np.asarray(part.transpose(Image.Transpose.TRANSPOSE) if tall else part))

@@ -21,15 +21,13 @@ from support_torch import import_torch, import_torchvision
 from decaf.errors import ImageError
 from decaf.image import load_image
 from decaf.mean_image import MeanImage
+from decaf.prepare import CROPS, cut, prepare
 from decaf.preprocessing import (
     CAFFE_IMAGENET,
-    CROPS,
     INTERPOLATIONS,
     LARGEST_SIDE,
     TORCHVISION_IMAGENET,
     Preprocessing,
-    _crops,
-    prepare,
 )
 
 PLAIN = Preprocessing(resize=8, crop=(8, 8), divide=1.0)
@@ -238,13 +236,13 @@ def test_resizing_only_where_the_crops_lie(
 ) -> None:
     ramp = np.linspace(0, 255, shape[0] * shape[1]).reshape(shape)
     pixels = np.dstack([ramp, ramp[::-1], ramp[:, ::-1]]).astype(np.uint8)
-    whole = np.array(_crops(pixels, recipe, oversample=True)).astype(int)
-    monkeypatch.setattr("decaf.preprocessing.LARGEST_RESIZED", 0)
-    parts = np.array(_crops(pixels, recipe, oversample=True)).astype(int)
+    whole = np.array(cut(pixels, recipe, oversample=True)).astype(int)
+    monkeypatch.setattr("decaf.prepare.LARGEST_RESIZED", 0)
+    parts = np.array(cut(pixels, recipe, oversample=True)).astype(int)
     assert np.abs(whole - parts).max() <= 1
     assert len({crop.tobytes() for crop in parts}) == 5
-    monkeypatch.setattr("decaf.preprocessing.LONGEST_PHOTO_SIDE", 0)
-    in_two_steps = np.array(_crops(pixels, recipe, oversample=True)).astype(int)
+    monkeypatch.setattr("decaf.prepare.LONGEST_PHOTO_SIDE", 0)
+    in_two_steps = np.array(cut(pixels, recipe, oversample=True)).astype(int)
     assert np.abs(whole - in_two_steps).max() <= 8
 
 
