@@ -17,6 +17,7 @@ __all__ = [
     "ArchitectureError",
     "DecafError",
     "DecafNet",
+    "FeaturesError",
     "ImageError",
     "Prediction",
     "ShapeError",
@@ -25,7 +26,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from decaf.errors import ArchitectureError, DecafError, ImageError, ShapeError, WeightsError
+    from decaf.errors import (
+        ArchitectureError,
+        DecafError,
+        FeaturesError,
+        ImageError,
+        ShapeError,
+        WeightsError,
+    )
     from decaf.net import DecafNet, Prediction
 else:
 

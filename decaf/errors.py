@@ -26,3 +26,7 @@ class ShapeError(DecafError, ValueError):
 
 class ArchitectureError(DecafError, ValueError):
     """A network, or one layer of it, is described in a way that cannot be built."""
+
+
+class FeaturesError(DecafError):
+    """A feature file cannot be used or written, or photos for it not be found."""

@@ -28,13 +28,14 @@ from decaf import zoo
 from decaf.errors import ArchitectureError, ImageError, ShapeError, WeightsError
 from decaf.image import MAX_PIXELS, Photo, Preprocessing, load_rgb
 from decaf.names import layer_name
+from decaf.ops import instructions
 from decaf.photos import Named, Photos, each, is_single, numbered
 from decaf.plan import Network
 from decaf.plan_pool import PlanPool
 from decaf.prepare import CROPS, cut, normalise
 from decaf.report import Profile, StepTime, Summary, summarise
 from decaf.specs import Architecture
-from decaf.weights import default_weights, load_weights
+from decaf.weights import default_weights, load_weights, sha256
 
 Array: TypeAlias = NDArray[np.float32]
 Names: TypeAlias = list[str] | tuple[str, ...]  # not Sequence[str], which a str is too
@@ -100,6 +101,8 @@ class DecafNet:
         Number of threads in use.
     max_pixels : int
         As given.
+    network : Network
+        What plans are made of, for those who run them on their own (``decaf.plan``).
 
     Raises
     ------
@@ -140,10 +143,11 @@ class DecafNet:
         self.architecture: Architecture = loaded.architecture
         self.preprocessing: Preprocessing = loaded.preprocessing
         self.labels: tuple[str, ...] = loaded.labels
-        self._network = Network(loaded.architecture, loaded.parameters, backend, precision)
-        self.backend: str = self._network.backend
+        self.network = Network(loaded.architecture, loaded.parameters, backend, precision)
+        self.backend: str = self.network.backend
         self.precision: str = precision
-        self._plans = PlanPool(self._network, self.threads)
+        self._file = loaded.data
+        self._plans = PlanPool(self.network, self.threads)
 
     def __repr__(self) -> str:
         return (
@@ -388,7 +392,33 @@ class DecafNet:
 
     def summary(self) -> Summary:
         """Return layers, shapes, parameters, multiply-adds and bytes, as a table to print."""
-        return summarise(self.architecture, self._network.bytes, self.backend, self.precision)
+        return summarise(self.architecture, self.network.bytes, self.backend, self.precision)
+
+    def info(self) -> dict[str, Any]:
+        """Return what decides the values that come out, to be kept beside them.
+
+        Returns
+        -------
+        dict
+            Plain values that JSON can hold: ``decaf`` and ``pillow``, the versions;
+            ``architecture``, its name; ``weights_sha256`` of the file; ``preprocessing``;
+            ``backend``, ``instructions`` (of the processor; None where BLAS decides) and
+            ``precision``.  Equal values of the same photo come out where all of it is equal.
+        """
+        import PIL
+
+        from decaf import __version__
+
+        return {
+            "decaf": __version__,
+            "pillow": PIL.__version__,
+            "architecture": self.architecture.name,
+            "weights_sha256": sha256(self._file),
+            "preprocessing": self.preprocessing.to_dict(),
+            "backend": self.backend,
+            "instructions": instructions(self.backend),
+            "precision": self.precision,
+        }
 
     def profile(self, images: Photos, repeat: int = 10) -> Profile:
         """Measure how long each step takes on these photos, as one batch.
@@ -481,7 +511,7 @@ class DecafNet:
                         failed[done + index] = error
                         rows[...] = 0
                 plan.run()
-                block = {name: _mean(plan.outputs[name], crops) for name in names}
+                block = {name: mean_of_crops(plan.outputs[name], crops) for name in names}
             done += len(chunk)
             yield block
 
@@ -509,7 +539,7 @@ class DecafNet:
         return [Prediction(int(i), self.labels[i], float(scores[i])) for i in order[:k]]
 
 
-def _mean(rows: Array, crops: int) -> Array:
+def mean_of_crops(rows: Array, crops: int) -> Array:
     """Average over the crops of each photo; (n * crops, ...) becomes (n, D)."""
     each = rows.reshape(len(rows) // crops, crops, -1)  # n, crops, D
     if crops == 1:

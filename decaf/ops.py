@@ -92,6 +92,11 @@ def choose(backend: str) -> str:
     return backend
 
 
+def instructions(backend: str) -> str | None:
+    """Return the instruction set that a built backend computes with; None where BLAS decides."""
+    return str(kernel("isa").available()[0]) if backend == "cython" else None
+
+
 @cache
 def _warn_once() -> None:
     warnings.warn(

@@ -21,10 +21,10 @@ class PlanPool:
     more than they need.
     """
 
-    def __init__(self, network: Network, threads: int) -> None:
+    def __init__(self, network: Network, threads: int, idle: int = IDLE_PLANS) -> None:
         self._network = network
         self._threads = threads
-        self._idle: deque[tuple[int, tuple[str, ...], Plan]] = deque(maxlen=IDLE_PLANS)
+        self._idle: deque[tuple[int, tuple[str, ...], Plan]] = deque(maxlen=idle)
 
     @contextmanager
     def lend(self, batch: int, outputs: tuple[str, ...]) -> Iterator[Plan]:

@@ -47,7 +47,6 @@ import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -92,6 +91,8 @@ class Weights:
         Where the parameters come from.
     path : Path
         The file.
+    data : Buffer
+        Its bytes, mapped.
     """
 
     architecture: Architecture
@@ -101,14 +102,19 @@ class Weights:
     label_ids: tuple[str, ...] | None = field(repr=False)
     provenance: dict[str, Any]
     path: Path
-    _data: Buffer = field(repr=False)
+    data: Buffer = field(repr=False)
 
-    @cached_property
+    @property
     def sha256(self) -> str:
-        """SHA-256 of the file as it was loaded, in hexadecimal; read when first asked for."""
-        import hashlib  # takes a few milliseconds, which few need
+        """SHA-256 of the file as it was loaded, in hexadecimal."""
+        return sha256(self.data)
 
-        return hashlib.sha256(self._data).hexdigest()
+
+def sha256(data: Buffer) -> str:
+    """Return the SHA-256 of bytes, in hexadecimal."""
+    import hashlib  # takes a few milliseconds, which few need
+
+    return hashlib.sha256(data).hexdigest()
 
 
 def default_weights() -> Path:

@@ -1,0 +1,176 @@
+"""Threads that decode ahead of threads that compute, so that neither waits for the other.
+
+    workers    read a photo, decode, resize, crop                    -> bytes, h,w,C
+    streams    normalise a batch of those, run it through the net    -> features
+    caller     gets the blocks in the order of the photos
+
+A stream computes with a plan of one thread.  As many streams as threads do more in a second
+than one stream whose threads share each batch: nobody waits at the end of a layer, also where
+a core is lent to a worker meanwhile.  The bits are the same, as they are for any number of
+threads.  (Backends that leave threads to BLAS get one stream.)
+
+Only so many batches are under way at a time (`AHEAD` for each stream), so memory does not grow
+with the number of photos.  Workers hand over bytes, which take a quarter of the memory of what
+the first layer sees, and stay in the cache of a core.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from decaf.errors import ImageError
+from decaf.features.pooling import check_pooling, pool, pooled_shape
+from decaf.image import Photo, load_rgb
+from decaf.names import layer_name
+from decaf.net import DecafNet, mean_of_crops
+from decaf.plan_pool import PlanPool
+from decaf.prepare import CROPS, cut, normalise
+from decaf.threads import resolve
+
+AHEAD = 2  # batches for each stream: one that is computed, and one that is decoded meanwhile
+
+Crops = list[NDArray[np.uint8]]
+
+
+class Source(Protocol):
+    """A photo that may be read: ``decaf.features.sources``."""
+
+    @property
+    def path(self) -> str:
+        """What errors call it."""
+
+    def open(self) -> AbstractContextManager[Photo]:
+        """Give the photo; called in any thread."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What some photos in a row gave.
+
+    Attributes
+    ----------
+    first, count : int
+        Which photos of the list.
+    failed : dict of int to ImageError
+        Number in the list -> what was wrong.
+    values : dict of str to ndarray
+        Layer as asked for -> (count - len(failed), D) float32, rows of the others in order.
+    """
+
+    first: int
+    count: int
+    failed: dict[int, ImageError]
+    values: dict[str, NDArray[np.float32]]
+
+
+def widths(net: DecafNet, layers: Sequence[str], pooling: str | None = None) -> dict[str, int]:
+    """Return the number of features of each layer, as they come out of `compute`.
+
+    Raises
+    ------
+    ArchitectureError
+        If there is no such layer.
+    FeaturesError
+        If there is no such pooling.
+    """
+    check_pooling(pooling)
+    shapes = {
+        layer: net.architecture.shapes[layer_name(net.architecture, layer)] for layer in layers
+    }
+    return {layer: int(np.prod(pooled_shape(shape, pooling))) for layer, shape in shapes.items()}
+
+
+def compute(
+    net: DecafNet,
+    photos: Sequence[Source],
+    layers: Sequence[str],
+    *,
+    oversample: bool = False,
+    pooling: str | None = None,
+    batch_size: int = 32,
+    workers: int | None = None,
+    start: int = 0,
+) -> Iterator[Block]:
+    """Yield what the photos give, a block at a time, in their order.
+
+    Parameters
+    ----------
+    net : DecafNet
+        Its ``threads`` is the number of streams.
+    photos : sequence of Source
+        What to read.
+    layers : sequence of str
+        Names as ``DecafNet.features`` takes them.
+    oversample : bool
+        Average over ten crops.
+    pooling : {None, "average", "max"}
+        For layers of maps, see ``decaf.features.pooling``; done before crops are averaged.
+    batch_size : int
+        How many crops a stream computes at once, all of a photo together; decides memory and
+        speed, never the result.
+    workers : int, optional
+        Threads that read and decode; by default as many as this process may use cores.  More
+        help where photos come from a slow disk or a network.
+    start : int
+        The first photo to compute; the numbers of the photos remain those of the list.
+
+    Yields
+    ------
+    Block
+        Of up to ``batch_size`` photos.
+    """
+    names = {layer: layer_name(net.architecture, layer) for layer in layers}
+    outputs = tuple(name for name in net.architecture.inputs if name in names.values())
+    crops = CROPS if oversample else 1
+    size = max(1, batch_size // crops)
+    streams = net.threads if net.backend == "cython" else 1
+    plans = PlanPool(net.network, net.threads if streams == 1 else 1, idle=streams + 1)
+
+    def read(photo: Source) -> Crops | ImageError:
+        try:
+            with photo.open() as opened:
+                rgb = load_rgb(opened, max_pixels=net.max_pixels, name=photo.path)
+            return cut(rgb, net.preprocessing, oversample=oversample)
+        except ImageError as error:
+            return error
+
+    def run(first: int, reading: list[Future[Crops | ImageError]]) -> Block:
+        results = [future.result() for future in reading]
+        failed = {i: r for i, r in enumerate(results, first) if isinstance(r, ImageError)}
+        good = [r for r in results if not isinstance(r, ImageError)]
+        with plans.lend(len(results) * crops, outputs) as plan:
+            for index, photo in enumerate(good):
+                rows = slice(index * crops, (index + 1) * crops)
+                normalise(photo, net.preprocessing, plan.input[rows])
+            plan.input[len(good) * crops :] = 0
+            if good:
+                plan.run()
+            values = {}
+            for layer, name in names.items():
+                found = plan.outputs[name][: len(good) * crops]
+                values[layer] = mean_of_crops(pool(found, pooling), crops)
+        return Block(first, len(results), failed, values)
+
+    under_way: deque[Future[Block]] = deque()
+    readers = ThreadPoolExecutor(resolve(workers), thread_name_prefix="decaf-read")
+    computers = ThreadPoolExecutor(streams, thread_name_prefix="decaf-compute")
+    try:
+        for first in range(start, len(photos), size):
+            part = photos[first : first + size]
+            reading = [readers.submit(read, photo) for photo in part]
+            under_way.append(computers.submit(run, first, reading))
+            if len(under_way) == AHEAD * streams:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+    finally:  # also when the caller asks for no more
+        readers.shutdown(wait=False, cancel_futures=True)
+        computers.shutdown(wait=True, cancel_futures=True)
