@@ -70,7 +70,9 @@ def read_file(path: str | os.PathLike[str], most: int, what: str = "a file") -> 
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(
+    path: str | os.PathLike[str], temporary: str | os.PathLike[str] | None = None
+) -> Iterator[BinaryIO]:
     """Write beside the target, make sure that it is on the disk, then take the target's name.
 
     Who opens `path` meanwhile, or after a failure, finds what was there before.
@@ -80,6 +82,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path : path
         The target; its folder must exist.  Where it is a symbolic link, what it points to is
         replaced, and the link stays.
+    temporary : path, optional
+        Where to write, on the same disk.  Left out, a random name beside the target, which no
+        other writer uses but which stays behind after a kill; a name that is given is used
+        again the next time, so the caller must keep others from it.
 
     Yields
     ------
@@ -93,9 +99,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If it cannot be written.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".decaf-{os.urandom(8).hex()}.tmp")
+    fresh = temporary is None
+    temporary = Path(temporary or target.with_name(f".decaf-{os.urandom(8).hex()}.tmp"))
     try:
-        with temporary.open("x+b") as file:
+        with temporary.open("x+b") if fresh else temporary.open("w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

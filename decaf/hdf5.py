@@ -12,9 +12,12 @@ its shape and the place of its data, and both may have attributes.  All integers
 little-endian; an address is the number of bytes from the start of the file.
 
 Read are superblocks 0 to 3, both kinds of object header, groups as symbol tables or with their
-links in the header, contiguous data, and chunks listed in a version 1 B-tree, plain or gzipped:
-all that h5py writes by default.  Refused are dense groups and the newer chunk indexes, which
-``libver="latest"`` makes of larger objects, and all that reaches outside the file.
+links in the header, contiguous data, and chunks listed in a version 1 B-tree, plain, gzipped or
+with a checksum: all that h5py writes by default.  Refused are dense groups and the newer chunk
+indexes, which ``libver="latest"`` makes of larger objects, and all that reaches outside the file.
+
+Here are the tree and the texts; :mod:`decaf.hdf5_data` reads datasets, and
+:mod:`decaf.hdf5_filters` undoes what was done to their chunks.
 
 Reference: "HDF5 File Format Specification Version 3.0", The HDF Group.  Roman numerals below
 are its sections.
@@ -23,7 +26,6 @@ are its sections.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -32,15 +34,34 @@ from numpy.typing import NDArray
 
 from decaf.cursor import Buffer, Cursor
 from decaf.errors import WeightsError
+from decaf.hdf5_data import (
+    DOUBLE,
+    IEEE,
+    INTEGER,
+    LARGEST_RATIO,
+    NOWHERE,
+    STRING,
+    VARIABLE,
+    Dataset,
+    Value,
+    chunk_key_size,
+    chunked,
+    contiguous,
+    read_array,
+    read_rows,
+    read_shape,
+    read_type,
+)
+from decaf.hdf5_filters import FLETCHER32, GZIP, read_filters
 from decaf.messages import refuse
 
+__all__ = ["LARGEST_RATIO", "SIGNATURE", "WIDEST", "Dataset", "File", "Node", "Value", "text_cost"]
+
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-NOWHERE = 2**64 - 1  # the address of what has not been stored
 MOST_ITEMS = 100_000  # headers, messages, links and chunks of one file; SqueezeNet has 1,000
+SPARSEST = 2**16  # bytes of a feature file for each item more; its chunks have about 2**20
 MOST_LEVELS = 17  # of a tree; with two entries a node that is enough for MOST_ITEMS
 LONGEST_NAME = 1024  # bytes
-MOST_DIMENSIONS = 8
-LARGEST_RATIO = 1000  # bytes that one byte of gzip may stand for
 STRING_COST = 100  # bytes that Python takes for a string besides its text, and a little more
 WIDEST = 4  # bytes that it takes for each character of a text where one character is not ASCII
 
@@ -51,92 +72,6 @@ UNDERSTOOD = {
     DATASPACE, LINK_INFO, DATATYPE, LINK, EXTERNAL_FILES, LAYOUT,
     FILTERS, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO,
 }  # fmt: skip
-
-INTEGER, FLOAT, STRING, VARIABLE = 0, 1, 3, 9
-TYPE_NAMES = (
-    "integer", "float", "time", "string", "bit field", "opaque", "compound", "reference",
-    "enumeration", "variable-length", "array", "complex",
-)  # fmt: skip
-# IEEE float16 and float32, little-endian, as a type message describes them (IV.A.2.d): where
-# the sign is, then offset and precision in bits, place and size of exponent and mantissa, bias.
-IEEE: dict[bytes, np.dtype[np.floating]] = {
-    bytes.fromhex("200f00 02000000 0000 1000 0a 05 00 0a 0f000000"): np.dtype("<f2"),
-    bytes.fromhex("201f00 04000000 0000 2000 17 08 00 17 7f000000"): np.dtype("<f4"),
-}
-DOUBLE: dict[bytes, np.dtype[np.floating]] = {
-    bytes.fromhex("203f00 08000000 0000 4000 34 0b 00 34 ff030000"): np.dtype("<f8"),
-}
-GZIP = 1
-FILTER_NAMES = {2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scale-offset"}
-
-
-@dataclass(frozen=True)
-class Type:
-    """Type of one value: its class, its size in bytes, and the bits that say the rest."""
-
-    kind: int
-    size: int
-    bits: int
-    dtype: np.dtype[np.floating] | None = None  # of floats that NumPy can read in place
-
-    def __str__(self) -> str:
-        name = TYPE_NAMES[self.kind] if self.kind < len(TYPE_NAMES) else f"class {self.kind}"
-        if self.dtype is not None:
-            return self.dtype.name
-        if self.kind == VARIABLE and self.bits & 0xF == 1:
-            name = "variable-length string"
-        order = "big-endian " if self.kind in (INTEGER, FLOAT) and self.bits & 1 else ""
-        return f"{order}{name} of {self.size} bytes"
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """One compressed or plain box of values, somewhere in the file."""
-
-    place: tuple[int, ...]  # index of its first value
-    offset: int
-    size: int
-    gzipped: bool
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """What a dataset declares; where it lies has been found to be inside the file.
-
-    Attributes
-    ----------
-    type : Type
-        Type of a value.
-    shape : tuple
-        Lengths of the axes.
-    offset : int or None
-        Where contiguous data start; None for chunks.
-    stored : int
-        Bytes that it takes in the file.
-    chunks : tuple of Chunk
-        Where the data lie that are not contiguous.
-    chunk_shape : tuple
-        Lengths of the axes of a chunk.
-    """
-
-    type: Type
-    shape: tuple[int, ...]
-    offset: int | None
-    stored: int
-    chunks: tuple[Chunk, ...] = ()
-    chunk_shape: tuple[int, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all values, uncompressed."""
-        return math.prod(self.shape) * self.type.size
-
-    @property
-    def places(self) -> list[tuple[int, int]]:
-        """Where the data lie: offset and size of each piece, in bytes."""
-        if self.offset is not None:
-            return [(self.offset, self.stored)]
-        return [(chunk.offset, chunk.size) for chunk in self.chunks]
 
 
 @dataclass
@@ -159,15 +94,6 @@ class Node:
     dataset: Dataset | None = None
 
 
-@dataclass(frozen=True)
-class Value:
-    """The value of an attribute: type, shape, bytes."""
-
-    type: Type
-    shape: tuple[int, ...]
-    raw: bytes
-
-
 class File:
     """An HDF5 file in memory, or mapped into it.
 
@@ -177,6 +103,9 @@ class File:
         The whole file.
     double : bool
         Whether float64 datasets can be read too; decaf's own files have none.
+    features : bool
+        Whether this is a feature file: datasets may be of no rows, and chunks have Fletcher32
+        checksums but are not gzipped.
 
     Raises
     ------
@@ -184,10 +113,13 @@ class File:
         Here and in all methods: for whatever is damaged, cut off or not supported.
     """
 
-    def __init__(self, data: Buffer, *, double: bool = False) -> None:
+    def __init__(self, data: Buffer, *, double: bool = False, features: bool = False) -> None:
         self.data = data
         self._floats = IEEE | DOUBLE if double else IEEE
-        self._items = 0
+        self._features = features
+        self._items, self._most_items = 0, MOST_ITEMS
+        if features:
+            self._most_items += len(data) // SPARSEST
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
         if data[: len(SIGNATURE)] != SIGNATURE:
             advice = "(decaf convert reads files of other programs)"
@@ -279,18 +211,15 @@ class File:
         if dtype is None:
             names = " or ".join(known.name for known in self._floats.values())
             refuse("the type", f"little-endian {names}", dataset.type)
-        if dataset.offset is not None:
-            count = math.prod(dataset.shape)
-            flat = np.frombuffer(self.data, dtype, count, dataset.offset)
-            return flat.reshape(dataset.shape)
-        values = np.empty(dataset.shape, dtype)
-        for chunk in dataset.chunks:
-            box = np.frombuffer(self._unpack(dataset, chunk), dtype).reshape(dataset.chunk_shape)
-            ends = (p + s for p, s in zip(chunk.place, box.shape, strict=True))
-            target = values[tuple(map(slice, chunk.place, ends))]
-            target[...] = box[tuple(map(slice, target.shape))]  # the last ones stick out
-        values.flags.writeable = False
-        return values
+        return read_array(self.data, dataset, dtype)
+
+    def rows(self, dataset: Dataset) -> Iterator[bytes]:
+        """Yield the bytes of a dataset, whole rows in order, a chunk or 1 MiB at a time.
+
+        For a dataset of any size: memory stays flat.  A row is what has one first index.  Chunks
+        must be as wide as the dataset.  Each is checked when its turn comes.
+        """
+        return read_rows(self.data, dataset)
 
     # Object headers and what hangs on them, in the order in which a file is read
 
@@ -315,8 +244,10 @@ class File:
     def _count(self, items: int = 1) -> None:
         """Call this before reading: blocks may overlap, so few bytes can stand for many items."""
         self._items += items
-        if self._items > MOST_ITEMS:
-            refuse("the file", f"of at most {MOST_ITEMS:,} links, messages and chunks", "more")
+        if self._items > self._most_items:
+            refuse(
+                "the file", f"of at most {self._most_items:,} links, messages and chunks", "more"
+            )
 
     def _messages(self, address: int) -> Iterator[tuple[int, bytes]]:
         """Kind and body of every message of an object header (IV.A.1) that is of use here."""
@@ -451,7 +382,7 @@ class File:
         if name in attributes:
             refuse("attributes", "of different names", f"{name[:50]!r} twice")
         try:
-            kind, shape = _type(parts[1]), _shape(parts[2])
+            kind, shape = read_type(parts[1]), read_shape(parts[2])
             raw = message.take(kind.size * math.prod(shape))
         except WeightsError as error:
             raise WeightsError(f"attribute {name[:50]!r}: {error}") from error
@@ -494,81 +425,27 @@ class File:
         for needed, name in ((DATATYPE, "type"), (DATASPACE, "shape")):
             if needed not in messages:
                 refuse("a dataset", f"with a {name}", "none")
-        kind, shape = _type(messages[DATATYPE], self._floats), _shape(messages[DATASPACE])
-        filters = _filters(messages.get(FILTERS))
+        kind = read_type(messages[DATATYPE], self._floats)
+        shape = read_shape(messages[DATASPACE])
+        number = read_filters(messages.get(FILTERS), FLETCHER32 if self._features else GZIP)
         body = messages[LAYOUT]
         layout = Cursor(body, 0, len(body))
         version = layout.expect(what="layout", version=(3, 4, 5))
         place = layout.uint(1)
         if place == 1:
-            return self._contiguous_layout(layout, kind, shape)
+            return contiguous(self.data, layout, kind, shape, self._features)
         if place == 2 and version == 3:
-            return self._chunked_layout(layout, kind, shape, bool(filters))
+            tree = Cursor(body, layout.at + 1, 8).uint(8)
+            entries = self._tree(tree, 1, chunk_key_size(layout)) if tree != NOWHERE else ()
+            return chunked(self.data, layout, kind, shape, number, entries)
         names = {0: "data inside the header", 2: "chunks of a newer kind", 3: "virtual data"}
         got = names.get(place, f"layout {place}")
         refuse("data", 'contiguous, or in chunks as libver="earliest" writes them', got)
-
-    def _contiguous_layout(self, layout: Cursor, kind: Type, shape: tuple[int, ...]) -> Dataset:
-        offset, stored = layout.uint(8), layout.uint(8)
-        dataset = Dataset(kind, shape, offset, stored)
-        if offset == NOWHERE:
-            refuse("data", f"{dataset.nbytes:,} bytes in the file", "none")
-        # Beside an axis of 0, the others could be of any length.
-        if not all(1 <= axis <= len(self.data) for axis in shape):
-            refuse("the axes", f"1 to {len(self.data):,} long", f"shape {shape}")
-        if stored != dataset.nbytes:
-            refuse("stored data", f"{dataset.nbytes:,} bytes for shape {shape}", f"{stored:,}")
-        Cursor(self.data, offset, stored)
-        return dataset
-
-    def _chunked_layout(
-        self, layout: Cursor, kind: Type, shape: tuple[int, ...], filtered: bool
-    ) -> Dataset:
-        axes = layout.uint(1) - 1  # the last one counted is the size of a value
-        tree = layout.uint(8)
-        chunk_shape = [layout.uint(4) for _ in range(axes)]
-        if axes < 1 or axes != len(shape) or layout.uint(4) != kind.size:
-            refuse("chunks", f"of {len(shape)} axes and values of {kind}", f"{axes} axes")
-        if not all(0 < c <= s for c, s in zip(chunk_shape, shape, strict=True)):
-            refuse("chunks", f"no larger than the data, {shape}", tuple(chunk_shape))
-        expected = math.prod(-(-s // c) for s, c in zip(shape, chunk_shape, strict=True))
-        chunks: dict[tuple[int, ...], Chunk] = {}
-        for key, offset in self._tree(tree, 1, 8 + 8 * (axes + 1)) if tree != NOWHERE else ():
-            part = Cursor(key, 0, len(key))
-            stored, skipped = part.uint(4), part.uint(4)
-            place = tuple(part.uint(8) for _ in range(axes))
-            Cursor(self.data, offset, stored)
-            chunks[place] = Chunk(place, offset, stored, filtered and not skipped & 1)
-        right = all(
-            p % c == 0 and p < s
-            for place in chunks
-            for p, c, s in zip(place, chunk_shape, shape, strict=True)
-        )
-        if len(chunks) != expected or not right:
-            refuse("chunks", f"{expected:,} that cover {shape}", f"{len(chunks):,}")
-        stored = sum(chunk.size for chunk in chunks.values())
-        dataset = Dataset(kind, shape, None, stored, tuple(chunks.values()), tuple(chunk_shape))
-        largest = LARGEST_RATIO * stored if filtered else stored
-        if dataset.nbytes > largest:
-            refuse("data", f"at most {largest:,} bytes from {stored:,} stored", dataset.nbytes)
-        return dataset
 
     def _contiguous(self, dataset: Dataset) -> bytes:
         if dataset.offset is None:
             refuse("strings", "contiguous", "chunks")
         return self.data[dataset.offset : dataset.offset + dataset.stored]
-
-    def _unpack(self, dataset: Dataset, chunk: Chunk) -> bytes:
-        raw = self.data[chunk.offset : chunk.offset + chunk.size]
-        size = math.prod(dataset.chunk_shape) * dataset.type.size
-        if chunk.gzipped:
-            try:
-                raw = zlib.decompressobj().decompress(raw, size + 1)
-            except zlib.error as error:
-                raise WeightsError(f"chunks must be intact; got {error}") from error
-        if len(raw) != size:
-            refuse("a chunk", f"{size:,} bytes", f"{len(raw):,}")
-        return raw
 
 
 def text_cost(encoded: bytes) -> int:
@@ -581,48 +458,6 @@ def _strip(text: bytes, padding: int) -> bytes:
     if padding == 0:
         return text.partition(b"\0")[0]
     return text.rstrip(b" " if padding == 2 else b"\0")
-
-
-def _type(body: bytes, floats: dict[bytes, np.dtype[np.floating]] = IEEE) -> Type:
-    """Read a type (IV.A.2.d); `floats` are those that may be read."""
-    message = Cursor(body, 0, len(body))
-    kind = message.uint(1) & 0xF
-    bits, size = message.uint(3), message.uint(4)
-    return Type(kind, size, bits, floats.get(body[1:20]) if kind == FLOAT else None)
-
-
-def _shape(body: bytes) -> tuple[int, ...]:
-    """Read a shape (IV.A.2.b)."""
-    message = Cursor(body, 0, len(body))
-    version = message.expect(what="shape", version=(1, 2))
-    axes, _, kind = message.uint(1), message.uint(1), message.uint(1)
-    if axes > MOST_DIMENSIONS:
-        refuse("a shape", f"at most {MOST_DIMENSIONS} axes", axes)
-    if version == 2 and kind == 2:
-        refuse("a shape", "one that holds values", "the null shape")
-    message.take(4 if version == 1 else 0)
-    return tuple(message.uint(8) for _ in range(axes))
-
-
-def _filters(body: bytes | None) -> tuple[int, ...]:
-    """Read the numbers of the filters (IV.A.2.l), of which only gzip is known."""
-    if body is None:
-        return ()
-    message = Cursor(body, 0, len(body))
-    version = message.expect(what="filters", version=(1, 2))
-    count = message.uint(1)
-    message.take(6 if version == 1 else 0)
-    numbers: list[int] = []
-    for _ in range(count):
-        number = message.uint(2)
-        if number != GZIP or numbers:
-            refuse("filters", "none, or gzip once", FILTER_NAMES.get(number, f"filter {number}"))
-        numbers.append(number)
-        name_size = message.uint(2) if version == 1 else 0
-        message.take(2)
-        options = message.uint(2)
-        message.take(name_size + 4 * options + (4 * (options % 2) if version == 1 else 0))
-    return tuple(numbers)
 
 
 def _sparse(message: Cursor, counter_size: int, what: str) -> None:

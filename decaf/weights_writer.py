@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from decaf.errors import WeightsError
 from decaf.hdf5 import text_cost
+from decaf.hdf5_sink import Sink
 from decaf.json_file import LARGEST_JSON
 from decaf.mean_image import MeanImage
 from decaf.messages import names, refuse
@@ -68,7 +68,7 @@ def write_hdf5(
     }
     # The oldest layout is what every HDF5 library reads, and decaf.hdf5 too.
     layout = {"libver": ("earliest", "v108"), "alignment_threshold": 1}
-    sink = _Sink(stream)
+    sink = Sink(stream)
     with h5py.File(sink, "w", alignment_interval=ALIGNMENT, **layout) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
@@ -98,46 +98,6 @@ def write_hdf5(
                 break
     if sink.error:
         raise sink.error
-
-
-class _Sink(io.RawIOBase):
-    """A file for the HDF5 library, which must not hear of a full disk: it does not survive that.
-
-    After the first error nothing more is written, and the library does not notice.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.stream = stream
-        self.error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        self._try(self.stream.write, data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._try(self.stream.seek, offset, whence) or 0
-
-    def tell(self) -> int:
-        return self._try(self.stream.tell) or 0
-
-    def truncate(self, size: int | None = None) -> int:
-        return self._try(self.stream.truncate, size) or 0
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._try(self.stream.read, len(buffer)) or b""
-        buffer[: len(data)] = data
-        return len(data)
-
-    def flush(self) -> None:
-        self._try(self.stream.flush)
-
-    def _try(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        if self.error is None:
-            try:
-                return function(*arguments)
-            except OSError as error:
-                self.error = error
-        return None
 
 
 def _to_json(name: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from fuzz import seeds
 from fuzz.mutate import Seed
 from fuzz.seeds.network import ARCHITECTURE
 
-from decaf.errors import DecafError, WeightsError
+from decaf.errors import DecafError, FeaturesError, WeightsError
+from decaf.features.contents import Features
 from decaf.weights import Weights, _parse
 
 FREE = 64 << 20  # bytes that a reader may need for any file
@@ -225,6 +227,74 @@ def onnx() -> Target:
     return Target("onnx", read, seeds.onnx.valid(), words, seeds.onnx.hostile(), refusals=40)
 
 
+def features_h5() -> Target:
+    from decaf.features import file_h5
+
+    return Target(
+        "features_h5",
+        lambda data: _whole(file_h5.read(data, "fuzzed.h5")),
+        seeds.features.h5(),
+        (*HDF5, b"relu6", b"fire9", b"paths", b"labels", b"failed", b"layers", b"info"),
+        {**seeds.features.hostile_h5(), **seeds.hdf5.hostile()},
+        refusals=50,
+    )
+
+
+def features_npz() -> Target:
+    from decaf.features import file_npz
+
+    words = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"'<U9'", b"paths", *NPY)
+    return Target(
+        "features_npz",
+        lambda data: _whole(file_npz.read(data, "fuzzed.npz")),
+        seeds.features.npz(),
+        words,
+        {**seeds.features.hostile_npz(), **seeds.npz.hostile()},
+        refusals=20,
+    )
+
+
+def _whole(features: Features) -> Any:
+    """Everything that a feature file holds, which is read when it is asked for."""
+    texts = [*features.paths, *features.labels, *map(tuple, features.failed)]
+    assert all(isinstance(text, (str, tuple)) for text in texts)
+    rows = {layer: list(features.blocks(layer)) for layer in features.layers}
+    for layer, width in features.layers.items():
+        assert all(block.shape[1:] == (width,) for block in rows[layer])
+        assert sum(map(len, rows[layer])) == len(features)
+    return rows
+
+
+def journal() -> Target:
+    """What is whole in a journal, and its chunks."""
+    from decaf.features import journal_records
+
+    def read(data: bytes) -> Any:
+        found = journal_records.scan(io.BytesIO(data), len(data))
+        at, done, values = found.start, 0, []
+        while at < found.end:
+            start = at + journal_records.RECORD.size
+            length = int.from_bytes(data[at : at + 8], "little")
+            chunk = journal_records.decode(data[start : start + length], found.layers)
+            assert chunk.first == done
+            values.append(chunk.values)
+            at, done = start + length, done + chunk.count
+        assert (at, done) == (found.end, found.done)
+        if len(data) > found.end:  # cut off by Journal.open; counts as refused
+            raise FeaturesError("chunks must be whole") from found.wrong
+        assert found.wrong is None
+        return values
+
+    return Target(
+        "journal",
+        read,
+        seeds.features.journal(),
+        (b"decaf-journal 1\n", b"first", b"count", b"failed", b"layers", b"header"),
+        seeds.features.hostile_journal(),
+        refusals=15,
+    )
+
+
 def detect() -> Target:
     """What tells the formats apart reads the first bytes of all of them."""
     from decaf.formats.detect import detect
@@ -254,6 +324,9 @@ MADE = {
     "means": means,
     "state_dict": state_dict,
     "onnx": onnx,
+    "features_h5": features_h5,
+    "features_npz": features_npz,
+    "journal": journal,
     "detect": detect,
 }
 NAMES = tuple(MADE)

@@ -10,6 +10,7 @@ from fuzz.seeds import (
     caffe_h5,
     caffemodel,
     deep_compression,
+    features,
     hdf5,
     means,
     npz,
@@ -22,6 +23,6 @@ from fuzz.seeds import (
 )  # fmt: skip
 
 __all__ = [
-    "caffe_h5", "caffemodel", "deep_compression", "hdf5", "means", "npz", "onnx", "prototxt", "pth",
-    "safetensors", "state_dict", "weights",
+    "caffe_h5", "caffemodel", "deep_compression", "features", "hdf5", "means", "npz", "onnx",
+    "prototxt", "pth", "safetensors", "state_dict", "weights",
 ]  # fmt: skip
