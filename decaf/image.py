@@ -92,21 +92,20 @@ def _one_line(load: Callable[[], Loaded], photo: Photo, name: str | None) -> Loa
     try:
         return load()
     except ImageError as error:
-        raise ImageError(f"{_printable(photo, name)}: {error}") from error.__cause__
+        raise ImageError(f"{printable(name or describe(photo))}: {error}") from error.__cause__
     except Exception as error:
         # Everything: on a damaged file Pillow's parsers raise whatever they trip over, among
         # others SyntaxError, struct.error, OverflowError, zlib.error and MemoryError; and a
         # file object raises what its author thought of.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ImageError(
-            f"{_printable(photo, name)}: must be a photo that Pillow can read; expected an "
-            f"undamaged file, got the error {reason!r}"
+            f"{printable(name or describe(photo))}: must be a photo that Pillow can read; "
+            f"expected an undamaged file, got the error {reason!r}"
         ) from error
 
 
-def _printable(photo: Photo, name: str | None) -> str:
-    if name is None:
-        name = describe(photo)
+def printable(name: str) -> str:
+    """What an error calls a photo of this name: an error is one line, whatever a file is called."""
     return name if name.isprintable() else ascii(name)
 
 

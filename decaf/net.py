@@ -101,8 +101,9 @@ class DecafNet:
         Number of threads in use.
     max_pixels : int
         As given.
-    network : Network
-        What plans are made of, for those who run them on their own (``decaf.plan``).
+    network, plans : Network, PlanPool
+        For those who run plans on their own (``decaf.plan``): what they are made of, and those
+        that wait for their next batch.
 
     Raises
     ------
@@ -147,7 +148,7 @@ class DecafNet:
         self.backend: str = self.network.backend
         self.precision: str = precision
         self._file = loaded.data
-        self._plans = PlanPool(self.network, self.threads)
+        self.plans = PlanPool(self.network, self.threads)
 
     def __repr__(self) -> str:
         return (
@@ -379,7 +380,7 @@ class DecafNet:
         }
         for start in range(0, len(values), batch_size):
             rows = slice(start, min(start + batch_size, len(values)))
-            with self._plans.lend(rows.stop - rows.start, names) as plan:
+            with self.plans.lend(rows.stop - rows.start, names) as plan:
                 with np.errstate(over="ignore"):  # a float64 beyond float32 becomes an infinity
                     np.copyto(plan.input, values[rows], casting="same_kind")
                 plan.run()
@@ -449,7 +450,7 @@ class DecafNet:
         if not batch:
             raise ImageError("profile must have a photo to measure with; got none")
         reading, steps = [], []
-        with self._plans.lend(len(batch), (self.architecture.layers[-1].name,)) as plan:
+        with self.plans.lend(len(batch), (self.architecture.layers[-1].name,)) as plan:
             for _ in range(1 + repeat):
                 start = time.perf_counter()
                 for index, (photo, name) in enumerate(batch):
@@ -500,7 +501,7 @@ class DecafNet:
         names = self._in_order(layers)
         done = 0
         while chunk := list(islice(photos, max(1, batch_size // crops))):
-            with self._plans.lend(len(chunk) * crops, names) as plan:
+            with self.plans.lend(len(chunk) * crops, names) as plan:
                 for index, (photo, name) in enumerate(chunk):
                     rows = plan.input[index * crops : (index + 1) * crops]
                     try:
@@ -541,7 +542,7 @@ class DecafNet:
 
 def mean_of_crops(rows: Array, crops: int) -> Array:
     """Average over the crops of each photo; (n * crops, ...) becomes (n, D)."""
-    each = rows.reshape(len(rows) // crops, crops, -1)  # n, crops, D
+    each = rows.reshape(len(rows) // crops, crops, math.prod(rows.shape[1:]))  # n, crops, D
     if crops == 1:
         return each[:, 0].copy()
     # Crop by crop in float64: NumPy's own mean may add in another order for another n or D.

@@ -232,7 +232,7 @@ def test_bit_identical_in_any_company(weights: Path, backend: str, oversample: b
                 found = net.features(batch, WANTED, oversample=oversample)
                 answers.append({name: rows[place] for name, rows in found.items()})
                 answers[-1]["prob"] = net.classify(batch, oversample=oversample)[place]
-    with net._plans.lend(7, WANTED) as plan:
+    with net.plans.lend(7, WANTED) as plan:
         assert backend != "cython" or plan._team_size == threads, "too small for threads"
     for answer in answers[1:]:
         for name in WANTED:
@@ -433,17 +433,17 @@ def test_idle_plans_are_few(weights: Path, backend: str) -> None:
     net = DecafNet(weights, backend=backend)
     plans = []
     for size in range(1, 12):
-        with net._plans.lend(size, ("prob",)) as plan:
+        with net.plans.lend(size, ("prob",)) as plan:
             plans.append(weakref.ref(plan))
-            with net._plans.lend(size, ("prob",)) as another:
+            with net.plans.lend(size, ("prob",)) as another:
                 assert another is not plan
         del plan, another
     assert 1 <= sum(plan() is not None for plan in plans) <= IDLE_PLANS
-    with net._plans.lend(11, ("prob",)) as plan:
+    with net.plans.lend(11, ("prob",)) as plan:
         first = plan
-    with net._plans.lend(11, ("fc8",)) as plan:
+    with net.plans.lend(11, ("fc8",)) as plan:
         assert plan is not first
-    with net._plans.lend(11, ("prob",)) as plan:
+    with net.plans.lend(11, ("prob",)) as plan:
         assert any(plan is known() for known in plans) or plan is first
 
 

@@ -16,10 +16,10 @@ import sys
 from collections.abc import Sequence
 
 from decaf import __version__
-from decaf.cli import classify, convert, fetch, info, zoo
+from decaf.cli import classify, convert, features, fetch, info, plot, zoo
 from decaf.cli.terminal import printable, say
 
-COMMANDS = (classify, info, convert, fetch, zoo)
+COMMANDS = (classify, features, plot, info, convert, fetch, zoo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

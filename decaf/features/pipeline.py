@@ -7,7 +7,7 @@
 A stream computes with a plan of one thread.  As many streams as threads do more in a second
 than one stream whose threads share each batch: nobody waits at the end of a layer, also where
 a core is lent to a worker meanwhile.  The bits are the same, as they are for any number of
-threads.  (Backends that leave threads to BLAS get one stream.)
+threads.  A single batch, and backends that leave threads to BLAS, get one stream with all threads.
 
 Only so many batches are under way at a time (`AHEAD` for each stream), so memory does not grow
 with the number of photos.  Workers hand over bytes, which take a quarter of the memory of what
@@ -17,7 +17,7 @@ the first layer sees, and stay in the cache of a core.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from decaf.errors import ImageError
 from decaf.features.pooling import check_pooling, pool, pooled_shape
-from decaf.image import Photo, load_rgb
+from decaf.image import Photo, load_rgb, printable
 from decaf.names import layer_name
 from decaf.net import DecafNet, mean_of_crops
 from decaf.plan_pool import PlanPool
@@ -59,15 +59,15 @@ class Block:
     ----------
     first, count : int
         Which photos of the list.
-    failed : dict of int to ImageError
-        Number in the list -> what was wrong.
+    failed : dict of int to str
+        Number in the list -> what was wrong, without the name of the photo.
     values : dict of str to ndarray
         Layer as asked for -> (count - len(failed), D) float32, rows of the others in order.
     """
 
     first: int
     count: int
-    failed: dict[int, ImageError]
+    failed: dict[int, str]
     values: dict[str, NDArray[np.float32]]
 
 
@@ -98,7 +98,7 @@ def compute(
     batch_size: int = 32,
     workers: int | None = None,
     start: int = 0,
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Yield what the photos give, a block at a time, in their order.
 
     Parameters
@@ -131,21 +131,21 @@ def compute(
     outputs = tuple(name for name in net.architecture.inputs if name in names.values())
     crops = CROPS if oversample else 1
     size = max(1, batch_size // crops)
-    streams = net.threads if net.backend == "cython" else 1
-    plans = PlanPool(net.network, net.threads if streams == 1 else 1, idle=streams + 1)
+    streams = net.threads if net.backend == "cython" and len(photos) - start > size else 1
+    plans = net.plans if streams == 1 else PlanPool(net.network, threads=1, idle=streams + 1)
 
-    def read(photo: Source) -> Crops | ImageError:
+    def read(photo: Source) -> Crops | str:
         try:
             with photo.open() as opened:
                 rgb = load_rgb(opened, max_pixels=net.max_pixels, name=photo.path)
             return cut(rgb, net.preprocessing, oversample=oversample)
         except ImageError as error:
-            return error
+            return str(error).removeprefix(f"{printable(photo.path)}: ")
 
-    def run(first: int, reading: list[Future[Crops | ImageError]]) -> Block:
+    def run(first: int, reading: list[Future[Crops | str]]) -> Block:
         results = [future.result() for future in reading]
-        failed = {i: r for i, r in enumerate(results, first) if isinstance(r, ImageError)}
-        good = [r for r in results if not isinstance(r, ImageError)]
+        failed = {i: r for i, r in enumerate(results, first) if isinstance(r, str)}
+        good = [r for r in results if not isinstance(r, str)]
         with plans.lend(len(results) * crops, outputs) as plan:
             for index, photo in enumerate(good):
                 rows = slice(index * crops, (index + 1) * crops)
