@@ -1,0 +1,308 @@
+"""Features of a folder: photos a second, memory, and what a kill leaves.
+
+    python benchmarks/features.py            # some eight minutes; needs ../shared/data
+    python benchmarks/features.py --quick    # half a minute
+    python benchmarks/features.py throughput memory      # these parts alone
+
+throughput  All of ``decaf.features.extract``, from the archive of the photos (Oxford Flowers-17,
+            1,360 JPEG files) to the feature file, in turn with what it is made of: the network
+            alone, on inputs that are made beforehand, in batches of 32; Pillow alone, decoding
+            on as many threads as there are cores; and Pillow decoding and resizing as the recipe
+            says.  The *bound* is what is left when all of the work is there and nothing else:
+            both cores share decoding, resizing and computing.
+memory      100,000 photos of 32x32: resident memory when 1,000 are done, and the most until the
+            end, in a fresh process.
+kills       ``decaf features`` is killed (SIGKILL) at a random moment, half of the times its
+            ``--resume`` is killed, too, then a last ``--resume`` ends; every byte of the file
+            must be that of a run that nobody disturbed.
+
+A line says so where extraction reaches less than 90 % of the network or of Pillow, memory grows
+by more than 20 MB, or a file differs; the exit status is 0.
+
+Writes ``results/features.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from report import write_report
+from startup import run
+from timing import interleave
+
+from decaf.convert import convert
+from decaf.features.extraction import extract
+from decaf.net import DecafNet
+from decaf.preprocessing import Preprocessing
+from decaf.threads import resolve
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+FLOWERS = DATA / "images" / "flowers17.zip"
+SQUEEZENET = DATA / "squeezenet" / "squeezenet_v1.1.caffemodel"
+
+LEAST = 0.9  # of the network's own rate, or of Pillow's
+GROWTH = 20e6  # bytes
+BATCH = 32
+NETWORK_PHOTOS = 320
+SMALL_PHOTOS, FIRST_PHOTOS = 100_000, 1000
+KILLS = 50
+
+MEMORY = """
+import json, sys
+from pathlib import Path
+from decaf.features.extraction import extract
+first, at_first, most = {first}, None, 0
+def field(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
+def note(block):
+    global at_first, most
+    done = block.first + block.count
+    if done % first < block.count:
+        now = field("VmRSS")
+        at_first = at_first or now
+        most = max(most, now)
+features = extract([{folder!r}], {output!r}, on_block=note)
+assert len(features) == {count}
+print(json.dumps(dict(at_first=at_first, most=most, peak=field("VmHWM"))), file=sys.stderr)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parts = ("throughput", "memory", "kills")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; all")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="few rounds, photos and kills")
+    options = parser.parse_args()
+    wanted = options.parts or list(parts)
+    if not set(wanted) <= set(parts):
+        parser.error(f"parts are {', '.join(parts)}")
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "throughput" in wanted and FLOWERS.exists():
+            figures["throughput"] = throughput(folder, 2 if options.quick else options.rounds)
+        if "memory" in wanted and sys.platform == "linux":
+            figures["memory"] = memory(folder, 5000 if options.quick else SMALL_PHOTOS)
+        if "kills" in wanted and FLOWERS.exists():
+            figures["kills"] = kills(folder, 3 if options.quick else KILLS)
+    for part in wanted:
+        if part not in figures:
+            print(f"left out: {part} needs {'Linux' if part == 'memory' else FLOWERS}")
+    if set(figures) == set(parts) and not options.quick:
+        write_report("features", figures)
+
+
+# --- photos a second ---
+
+
+def throughput(folder: Path, rounds: int) -> list[dict[str, Any]]:
+    with zipfile.ZipFile(FLOWERS) as archive:
+        photos = [archive.read(name) for name in archive.namelist()]
+    cases = [("decaf-mini", None, "relu6", None)]
+    if SQUEEZENET.exists():
+        weights = folder / "squeezenet.h5"
+        convert(
+            SQUEEZENET, weights, prototxt=SQUEEZENET.with_suffix(".prototxt"),
+            preprocessing="caffe",
+        )  # fmt: skip
+        cases.append(("SqueezeNet 1.1", weights, "fire9/concat", "average"))
+    return [measure(folder, photos, rounds, *case) for case in cases]
+
+
+def measure(
+    folder: Path,
+    photos: list[bytes],
+    rounds: int,
+    name: str,
+    weights: Path | None,
+    layer: str,
+    pooling: str | None,
+) -> dict[str, Any]:
+    net = DecafNet(weights)
+    cores = resolve(None)
+    x = net.preprocess(photos[:NETWORK_PHOTOS])
+    repeat = 10 if name == "decaf-mini" else 1
+    numbers = itertools.count()
+
+    def network() -> None:
+        for _ in range(repeat):
+            net.forward(x, layer, batch_size=BATCH)
+
+    def on_all_cores(work: Any) -> None:
+        with ThreadPoolExecutor(cores) as pool:
+            for _ in pool.map(work, photos):
+                pass
+
+    def decode(data: bytes) -> Image.Image:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        return image
+
+    def resize(data: bytes) -> None:
+        resized(decode(data), net.preprocessing)
+
+    def whole() -> None:
+        target = folder / f"{next(numbers)}.h5"
+        extract([FLOWERS], target, layers=layer, net=net, pooling=pooling)
+        target.unlink()
+
+    check(folder, net, photos, layer, pooling)
+    times = interleave(
+        {
+            "extract": whole,
+            "network": network,
+            "Pillow": lambda: on_all_cores(decode),
+            "Pillow, resized": lambda: on_all_cores(resize),
+        },
+        rounds,
+    )
+    done = {"network": NETWORK_PHOTOS * repeat}
+    rates = {key: done.get(key, len(photos)) / t.median for key, t in times.items()}
+    bound = 1 / (1 / rates["network"] + 1 / rates["Pillow, resized"])
+    of = {key: rates["extract"] / rate for key, rate in (*rates.items(), ("bound", bound))}
+    print(f"\n{name}, {layer}: photos a second\n")
+    for key, rate in (*rates.items(), ("bound", bound)):
+        print(f"  {key:16} {rate:8.0f}   extract / it {of[key]:.2f}")
+    if max(of["network"], of["Pillow"]) < LEAST:
+        print(
+            f"falls short: {name}: {of['network']:.2f} of the network, {of['Pillow']:.2f} of "
+            f"Pillow; at least {LEAST} of one of them is wanted"
+        )
+    return {
+        "network": name,
+        "layer": layer,
+        "pooling": pooling,
+        "photos": len(photos),
+        "threads": cores,
+        "seconds": {key: timing.as_dict() for key, timing in times.items()},
+        "photos_per_second": {**rates, "bound": bound},
+    }
+
+
+def check(
+    folder: Path, net: DecafNet, photos: list[bytes], layer: str, pooling: str | None
+) -> None:
+    """Compare some rows with the network's own."""
+    from decaf.features.pooling import pool
+
+    features = extract([FLOWERS], folder / "check.h5", layers=layer, net=net, pooling=pooling)
+    with zipfile.ZipFile(FLOWERS) as archive:
+        for row in range(0, len(features), 97):
+            member = features.paths[row].removeprefix(f"{FLOWERS.as_posix()}/")
+            want = pool(net.forward(net.preprocess(archive.read(member)), layer), pooling)
+            if not np.array_equal(features[layer][row], want.reshape(-1)):
+                sys.exit(f"features: {member} is not what the network gives")
+    (folder / "check.h5").unlink()
+
+
+def resized(image: Image.Image, recipe: Preprocessing) -> Image.Image:
+    h, w = recipe.resized(image.height, image.width)
+    return image.resize((w, h), Image.Resampling[recipe.interpolation.upper()])
+
+
+# --- memory ---
+
+
+def memory(folder: Path, count: int) -> dict[str, Any]:
+    photos = folder / "small"
+    rng = np.random.default_rng(0)
+    encoded = []
+    for _ in range(100):
+        stream = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(stream, "JPEG")
+        encoded.append(stream.getvalue())
+    for number in range(count):
+        place = photos / f"{number % 100:02}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number:06}.jpg").write_bytes(encoded[number % len(encoded)])
+    script = MEMORY.format(
+        first=FIRST_PHOTOS, folder=str(photos), output=str(folder / "small.h5"), count=count
+    )
+    found = json.loads(run(script).splitlines()[-1])
+    growth = max(found["most"], found["peak"]) - found["at_first"]
+    print(f"\nmemory, {count:,} photos of 32x32, decaf-mini\n")
+    print(f"  {FIRST_PHOTOS:,} done {found['at_first'] / 1e6:8.1f} MB")
+    print(f"  the most   {found['most'] / 1e6:8.1f} MB; with the file, {found['peak'] / 1e6:.1f}")
+    if growth > GROWTH:
+        print(f"falls short: memory grows by {growth / 1e6:.1f} MB; at most 20 is wanted")
+    return {"photos": count, "first": FIRST_PHOTOS, **found, "growth": growth}
+
+
+# --- kills ---
+
+
+def kills(folder: Path, count: int) -> dict[str, Any]:
+    undisturbed = folder / "undisturbed.h5"
+    begun = time.perf_counter()
+    command(undisturbed).wait()
+    seconds = time.perf_counter() - begun
+    want = hashlib.sha256(undisturbed.read_bytes()).hexdigest()
+    dice = random.Random(0)
+    identical, killed, journals, nothing, finished = 0, 0, 0, 0, 0
+    for trial in range(count):
+        target = folder / f"killed-{trial}.h5"
+        for resume in (False, True) if dice.random() < 0.5 else (False,):
+            process = command(target, resume=resume)
+            time.sleep(dice.random() * seconds)
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                killed += 1
+            process.wait()
+            journal = target.with_name(f"{target.name}.partial")
+            finished += target.exists()
+            journals += journal.exists() and not target.exists()
+            nothing += not journal.exists() and not target.exists()
+        if command(target, resume=True).wait() != 0:
+            print(f"falls short: kill {trial}: --resume failed")
+            continue
+        same = hashlib.sha256(target.read_bytes()).hexdigest() == want
+        left = [path.name for path in folder.glob("*killed*") if path != target]
+        left += [path.name for path in folder.glob(".decaf*")]
+        identical += same
+        if not same or left:
+            print(f"falls short: kill {trial}: same bytes: {same}; left behind: {left}")
+        target.unlink(missing_ok=True)
+    print(
+        f"\n{count} runs, {killed} kills in {seconds:.1f} s each; they left nothing {nothing} "
+        f"times, a journal {journals} times, the finished file {finished} times; "
+        f"the resumed file was the same {identical} times"
+    )
+    return {
+        "runs": count, "kills": killed, "nothing": nothing, "journals": journals,
+        "finished": finished, "identical": identical,
+    }  # fmt: skip
+
+
+def command(target: Path, *, resume: bool = False) -> subprocess.Popen[bytes]:
+    line = [sys.executable, "-m", "decaf", "features", str(FLOWERS), "-o", str(target)]
+    return subprocess.Popen(
+        [*line, *(["--resume"] if resume else [])],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+if __name__ == "__main__":
+    main()
