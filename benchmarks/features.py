@@ -10,6 +10,8 @@ throughput  All of ``decaf.features.extract``, from the archive of the photos (O
             on as many threads as there are cores; and Pillow decoding and resizing as the recipe
             says.  The *bound* is what is left when all of the work is there and nothing else:
             both cores share decoding, resizing and computing.
+ideas       The ways of sharing two cores that ``features_ideas.py`` describes, in turn; the last
+            is what ``extract`` does.
 memory      100,000 photos of 32x32: resident memory when 1,000 are done, and the most until the
             end, in a fresh process.
 kills       ``decaf features`` is killed (SIGKILL) at a random moment, half of the times its
@@ -37,11 +39,15 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import features_tables
 import numpy as np
+from features_ideas import IDEAS, Work
 from PIL import Image
 from report import write_report
 from startup import run
@@ -58,8 +64,6 @@ DATA = ROOT.parent / "shared" / "data"
 FLOWERS = DATA / "images" / "flowers17.zip"
 SQUEEZENET = DATA / "squeezenet" / "squeezenet_v1.1.caffemodel"
 
-LEAST = 0.9  # of the network's own rate, or of Pillow's
-GROWTH = 20e6  # bytes
 BATCH = 32
 NETWORK_PHOTOS = 320
 SMALL_PHOTOS, FIRST_PHOTOS = 100_000, 1000
@@ -88,7 +92,7 @@ print(json.dumps(dict(at_first=at_first, most=most, peak=field("VmHWM"))), file=
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parts = ("throughput", "memory", "kills")
+    parts = ("throughput", "ideas", "memory", "kills")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)}; all")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="few rounds, photos and kills")
@@ -101,13 +105,17 @@ def main() -> None:
         folder = Path(name)
         if "throughput" in wanted and FLOWERS.exists():
             figures["throughput"] = throughput(folder, 2 if options.quick else options.rounds)
+        if "ideas" in wanted and FLOWERS.exists():
+            figures["ideas"] = ideas(folder, 2 if options.quick else options.rounds)
         if "memory" in wanted and sys.platform == "linux":
             figures["memory"] = memory(folder, 5000 if options.quick else SMALL_PHOTOS)
         if "kills" in wanted and FLOWERS.exists():
             figures["kills"] = kills(folder, 3 if options.quick else KILLS)
     for part in wanted:
-        if part not in figures:
-            print(f"left out: {part} needs {'Linux' if part == 'memory' else FLOWERS}")
+        if part in figures:
+            print(f"\n{part}\n\n{getattr(features_tables, part)(figures[part])}")
+        else:
+            print(f"\nleft out: {part} needs {'Linux' if part == 'memory' else FLOWERS}")
     if set(figures) == set(parts) and not options.quick:
         write_report("features", figures)
 
@@ -115,18 +123,40 @@ def main() -> None:
 # --- photos a second ---
 
 
-def throughput(folder: Path, rounds: int) -> list[dict[str, Any]]:
+def flowers() -> list[bytes]:
     with zipfile.ZipFile(FLOWERS) as archive:
-        photos = [archive.read(name) for name in archive.namelist()]
-    cases = [("decaf-mini", None, "relu6", None)]
+        return [archive.read(name) for name in archive.namelist()]
+
+
+def networks(folder: Path) -> list[tuple[str, Path | None, str, str | None]]:
+    """Name, weights, layer and pooling of those to measure."""
+    cases: list[tuple[str, Path | None, str, str | None]] = [("decaf-mini", None, "relu6", None)]
     if SQUEEZENET.exists():
         weights = folder / "squeezenet.h5"
         convert(
             SQUEEZENET, weights, prototxt=SQUEEZENET.with_suffix(".prototxt"),
-            preprocessing="caffe",
+            preprocessing="caffe", force=True,
         )  # fmt: skip
         cases.append(("SqueezeNet 1.1", weights, "fire9/concat", "average"))
-    return [measure(folder, photos, rounds, *case) for case in cases]
+    return cases
+
+
+def throughput(folder: Path, rounds: int) -> list[dict[str, Any]]:
+    return [measure(folder, flowers(), rounds, *case) for case in networks(folder)]
+
+
+def ideas(folder: Path, rounds: int) -> list[dict[str, Any]]:
+    found = []
+    for name, weights, layer, pooling in networks(folder):
+        work = Work(DecafNet(weights), flowers(), layer, pooling)
+        want = IDEAS["in turn"](work)
+        for idea, way in IDEAS.items():
+            if not np.array_equal(way(work), want):
+                sys.exit(f"features: {idea} gives other features")
+        times = interleave({idea: partial(way, work) for idea, way in IDEAS.items()}, rounds)
+        rates = {idea: len(work.photos) / timing.median for idea, timing in times.items()}
+        found.append({"network": name, "layer": layer, "photos_per_second": rates})
+    return found
 
 
 def measure(
@@ -179,15 +209,6 @@ def measure(
     done = {"network": NETWORK_PHOTOS * repeat}
     rates = {key: done.get(key, len(photos)) / t.median for key, t in times.items()}
     bound = 1 / (1 / rates["network"] + 1 / rates["Pillow, resized"])
-    of = {key: rates["extract"] / rate for key, rate in (*rates.items(), ("bound", bound))}
-    print(f"\n{name}, {layer}: photos a second\n")
-    for key, rate in (*rates.items(), ("bound", bound)):
-        print(f"  {key:16} {rate:8.0f}   extract / it {of[key]:.2f}")
-    if max(of["network"], of["Pillow"]) < LEAST:
-        print(
-            f"falls short: {name}: {of['network']:.2f} of the network, {of['Pillow']:.2f} of "
-            f"Pillow; at least {LEAST} of one of them is wanted"
-        )
     return {
         "network": name,
         "layer": layer,
@@ -240,11 +261,6 @@ def memory(folder: Path, count: int) -> dict[str, Any]:
     )
     found = json.loads(run(script).splitlines()[-1])
     growth = max(found["most"], found["peak"]) - found["at_first"]
-    print(f"\nmemory, {count:,} photos of 32x32, decaf-mini\n")
-    print(f"  {FIRST_PHOTOS:,} done {found['at_first'] / 1e6:8.1f} MB")
-    print(f"  the most   {found['most'] / 1e6:8.1f} MB; with the file, {found['peak'] / 1e6:.1f}")
-    if growth > GROWTH:
-        print(f"falls short: memory grows by {growth / 1e6:.1f} MB; at most 20 is wanted")
     return {"photos": count, "first": FIRST_PHOTOS, **found, "growth": growth}
 
 
@@ -258,39 +274,45 @@ def kills(folder: Path, count: int) -> dict[str, Any]:
     seconds = time.perf_counter() - begun
     want = hashlib.sha256(undisturbed.read_bytes()).hexdigest()
     dice = random.Random(0)
-    identical, killed, journals, nothing, finished = 0, 0, 0, 0, 0
+    left: Counter[str] = Counter()
+    identical = 0
     for trial in range(count):
         target = folder / f"killed-{trial}.h5"
-        for resume in (False, True) if dice.random() < 0.5 else (False,):
-            process = command(target, resume=resume)
-            time.sleep(dice.random() * seconds)
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                killed += 1
-            process.wait()
-            journal = target.with_name(f"{target.name}.partial")
-            finished += target.exists()
-            journals += journal.exists() and not target.exists()
-            nothing += not journal.exists() and not target.exists()
+        while not kill(target, dice.random() * seconds):
+            target.unlink()  # it was finished before: once more
+        left[state(target)] += 1
+        if dice.random() < 0.5 and kill(target, dice.random() * seconds, resume=True):
+            left[state(target)] += 1
         if command(target, resume=True).wait() != 0:
             print(f"falls short: kill {trial}: --resume failed")
             continue
         same = hashlib.sha256(target.read_bytes()).hexdigest() == want
-        left = [path.name for path in folder.glob("*killed*") if path != target]
-        left += [path.name for path in folder.glob(".decaf*")]
-        identical += same
-        if not same or left:
-            print(f"falls short: kill {trial}: same bytes: {same}; left behind: {left}")
-        target.unlink(missing_ok=True)
-    print(
-        f"\n{count} runs, {killed} kills in {seconds:.1f} s each; they left nothing {nothing} "
-        f"times, a journal {journals} times, the finished file {finished} times; "
-        f"the resumed file was the same {identical} times"
-    )
-    return {
-        "runs": count, "kills": killed, "nothing": nothing, "journals": journals,
-        "finished": finished, "identical": identical,
-    }  # fmt: skip
+        others = [path.name for path in folder.glob("*killed*") if path != target]
+        others += [path.name for path in folder.glob(".decaf*")]
+        identical += same and not others
+        if not same or others:
+            print(f"falls short: kill {trial}: same bytes: {same}; left behind: {others}")
+        target.unlink()
+    return {"runs": count, "kills": left.total(), **left, "identical": identical}
+
+
+def kill(target: Path, seconds: float, *, resume: bool = False) -> bool:
+    """Start, wait, kill; return whether it was still there to be killed."""
+    process = command(target, resume=resume)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return True
+    return False
+
+
+def state(target: Path) -> str:
+    """What there is after a kill."""
+    if target.exists():
+        return "finished"
+    return "journal" if target.with_name(f"{target.name}.partial").exists() else "nothing"
 
 
 def command(target: Path, *, resume: bool = False) -> subprocess.Popen[bytes]:

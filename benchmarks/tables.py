@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import convert_tables
+import features_tables
+import flowers_tables
 import peers_tables
 from peers_tables import NONE
 from peers_targets import MB, verdicts
@@ -466,6 +468,16 @@ PARTS: dict[str, dict[str, Callable[[Report], str]]] = {
     "startup": {"startup": startup},
     "memory": {"memory": memory},
     "convert": {"conversions": conversions, "loading": loading},
+    "features": {
+        "throughput": lambda report: features_tables.throughput(report["figures"]["throughput"]),
+        "ideas": lambda report: features_tables.ideas(report["figures"]["ideas"]),
+        "memory": lambda report: features_tables.memory(report["figures"]["memory"]),
+        "kills": lambda report: features_tables.kills(report["figures"]["kills"]),
+    },
+    "flowers": {
+        "features": lambda report: flowers_tables.features(report["figures"]),
+        "compared": lambda report: flowers_tables.compared(report["figures"]),
+    },
 }
 
 

@@ -70,7 +70,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         choices=("h5", "npz", "parquet"),
         help="of FILE (default: as its name ends)",
     )
-    add("--workers", type=positive, metavar="K", help="threads that read (default: one a core)")
+    add("--workers", type=positive, metavar="K", help="threads that read (default: cores + 1)")
     add("--threads", type=positive, metavar="T", help="threads that compute (default: one a core)")
     add("--batch-size", type=positive, metavar="N", help="photos a thread computes at once")
     add("--backend", choices=("auto", "cython", "blas", "numpy"), default="auto")

@@ -72,7 +72,7 @@ def extract(
     batch_size : int
         How many crops a thread computes at once; decides memory and speed, never the result.
     workers : int, optional
-        Threads that read and decode, by default one a core.
+        Threads that read and decode, by default one more than there are cores.
     resume : bool
         Go on where the same extraction was stopped; also right where nothing was begun yet, or
         where all is done.

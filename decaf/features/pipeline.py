@@ -117,8 +117,8 @@ def compute(
         How many crops a stream computes at once, all of a photo together; decides memory and
         speed, never the result.
     workers : int, optional
-        Threads that read and decode; by default as many as this process may use cores.  More
-        help where photos come from a slow disk or a network.
+        Threads that read and decode; by default one more than this process may use cores.
+        More help where photos come from a slow disk or a network.
     start : int
         The first photo to compute; the numbers of the photos remain those of the list.
 
@@ -160,7 +160,9 @@ def compute(
         return Block(first, len(results), failed, values)
 
     under_way: deque[Future[Block]] = deque()
-    readers = ThreadPoolExecutor(resolve(workers), thread_name_prefix="decaf-read")
+    readers = ThreadPoolExecutor(
+        resolve(None) + 1 if workers is None else resolve(workers), thread_name_prefix="decaf-read"
+    )
     computers = ThreadPoolExecutor(streams, thread_name_prefix="decaf-compute")
     try:
         for first in range(start, len(photos), size):

@@ -1,0 +1,95 @@
+"""What ``features.py`` says: for the terminal, and for the pages (``tables.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from timing import table
+
+Figures = Mapping[str, Any]
+
+LEAST = 0.9  # of the network's own rate, or of Pillow's
+GROWTH = 20e6  # bytes
+MB = 1e6
+
+
+def throughput(cases: Sequence[Figures]) -> str:
+    """Photos a second of extraction and of its parts; a row a network."""
+    rows = []
+    for case in cases:
+        rates = case["photos_per_second"]
+        extract = rates["extract"]
+        parts = [
+            f"{rates[key]:,.0f} ({extract / rates[key]:.2f})"
+            for key in ("network", "Pillow", "Pillow, resized", "bound")
+        ]
+        rows.append((f"{case['network']}, {case['layer']}", f"{extract:,.0f}", *parts))
+    head = ("features", "extract", "network alone", "Pillow alone", "Pillow with resizing", "bound")
+    lines = [table(head, rows)]
+    lines += [short for case in cases if (short := falls_short(case))]
+    return "\n\n".join(lines)
+
+
+def falls_short(case: Figures) -> str:
+    """Say so where neither the network nor Pillow is the limit; else nothing."""
+    rates = case["photos_per_second"]
+    of = {key: rates["extract"] / rates[key] for key in ("network", "Pillow")}
+    if max(of.values()) >= LEAST:
+        return ""
+    return (
+        f"{case['network']} falls short: {of['network']:.2f} of the network and "
+        f"{of['Pillow']:.2f} of Pillow; at least {LEAST} of one of them is wanted."
+    )
+
+
+IDEAS = {
+    "in turn": "decode a batch on both threads, then compute it on both threads",
+    "one stream": "decode ahead in two threads; both threads share each batch",
+    "own batches": "each of two threads decodes its batches and computes them",
+    "streams": "decode ahead in three threads; each of two threads computes its own batches",
+}
+
+
+def ideas(cases: Sequence[Figures]) -> str:
+    """Photos a second of each way to share the cores; a row an idea."""
+    rows = [
+        (text, *(f"{case['photos_per_second'][idea]:,.0f}" for case in cases))
+        for idea, text in IDEAS.items()
+    ]
+    return table(("idea", *(case["network"] for case in cases)), rows)
+
+
+def memory(found: Figures) -> str:
+    """How resident memory grows, in a sentence or two."""
+    text = (
+        f"{found['photos']:,} photos of 32x32 through decaf-mini: resident memory is "
+        f"{found['at_first'] / MB:.0f} MB when {found['first']:,} are done, "
+        f"{found['most'] / MB:.0f} MB at most until the last one, and "
+        f"{found['peak'] / MB:.0f} MB at most with writing the file."
+    )
+    if found["growth"] > GROWTH:
+        grown = f"{found['growth'] / MB:.0f} MB more"
+        text += f" This falls short: {grown}; at most {GROWTH / MB:.0f} are wanted."
+    return text
+
+
+LEFT = {
+    "nothing": "nothing yet",
+    "journal": "a journal and no output",
+    "finished": "the finished output",
+}
+
+
+def kills(found: Figures) -> str:
+    """What kills left, in a sentence or two."""
+    left = ", ".join(f"{words} {found[key]} times" for key, words in LEFT.items() if found.get(key))
+    text = (
+        f"{found['runs']} runs were killed at random moments, {found['kills']} times in all, as "
+        f"some were killed again when they were resumed. That left {left}. After the last "
+        f"`--resume` every byte was that of an undisturbed run, and nothing else was left, in "
+        f"{found['identical']} of {found['runs']}."
+    )
+    if found["identical"] != found["runs"]:
+        text += " This falls short."
+    return text
