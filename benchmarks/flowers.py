@@ -18,7 +18,8 @@ same for all features; those of the data set's authors did not come with the pho
 The classifier, its C, the layers and the options of HOG were fixed before the first result, and
 nothing was tuned.  Data or libraries that are missing leave out a row, with the reason.
 
-Writes ``results/flowers.json``.
+Writes ``results/flowers.json``, and draws ``results/flowers.png``: SqueezeNet's features as t-SNE
+puts them into two dimensions.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flowers_tables
@@ -37,10 +39,13 @@ import numpy as np
 import pytest
 import sklearn
 from flowers_features import HOG, KINDS, Array, Skipped, there
-from report import write_report
+from report import RESULTS, write_report
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+
+from decaf.features import Features
+from decaf.plots import tsne
 
 SEEDS = (1, 2, 3)  # one split each
 TRAIN = 60  # photos a class
@@ -109,6 +114,8 @@ def main() -> None:
     print(f"\n{len(photos):,} photos, {train} a class for training, {len(SEEDS)} splits\n")
     print(f"{flowers_tables.features(figures)}\n\n{flowers_tables.compared(figures)}\n")
     write_report("flowers", figures)
+    if "decaf" in matrices and not options.quick:
+        draw(matrices["decaf"], list(photos), RESULTS / "flowers.png")
 
 
 # --- photos and splits ----------------------------------------------------------------------
@@ -195,6 +202,19 @@ def compare(
 def difference(ours: Array, theirs: Array) -> float:
     """Largest absolute difference, relative to the largest magnitude."""
     return float(np.abs(ours.astype(np.float64) - theirs).max() / np.abs(theirs).max())
+
+
+def draw(matrix: Array, names: list[str], path: Path) -> None:
+    """SqueezeNet's features in two dimensions, without photos, which are not ours to publish."""
+    found = Features(
+        {"SqueezeNet 1.1, fire9/concat": matrix.shape[1]},
+        names,
+        [label(name) for name in names],
+        [],
+        {},
+        lambda _: iter([matrix]),
+    )
+    tsne(found, thumbnails=False).savefig(path, dpi=100, metadata={"Software": None})
 
 
 def _version(package: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def tsne(
     layer = next(iter(features.layers)) if layer is None else layer
     places = embed(rows_of(features, layer, rows), perplexity, seed)
     labels = [features.labels[row] or UNLABELLED for row in rows]
-    names = sorted(set(labels), key=lambda name: (name == UNLABELLED, name))
+    names = sorted(set(labels), key=lambda name: (name == UNLABELLED, _natural(name)))
 
     figure, axes, side = _axes(places)
     number = {name: i for i, name in enumerate(names)}
@@ -105,6 +106,13 @@ def tsne(
         _legend(figure, labels, names)
     _text(figure, f"t-SNE of {shown(layer)}", "; ".join(facts))
     return figure
+
+
+def _natural(name: str) -> list[str | int]:
+    """Sort key by which c2 stands before c10."""
+    parts: list[str | int] = list(re.split(r"([0-9]{1,18})", name))
+    parts[1::2] = map(int, parts[1::2])
+    return parts
 
 
 def _loaded(features: str | os.PathLike[str] | Features) -> Features:

@@ -46,7 +46,8 @@ def check_every_module_imports() -> None:
     for module in pkgutil.walk_packages(decaf.__path__, "decaf."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    unasked = {"torch", "torchvision", "Cython", "pytest", "skimage"} & set(sys.modules)
+    optional = {"torch", "torchvision", "Cython", "pytest", "skimage", "matplotlib", "pyarrow"}
+    unasked = optional & set(sys.modules)
     assert not unasked, f"decaf imports {unasked}"
 
 
@@ -74,6 +75,24 @@ def check_conversion() -> None:
         decaf = str(Path(sys.prefix, "bin", "decaf"))
         run(decaf, "convert", str(source), str(target), "--preprocessing", str(recipe))
         assert "class 6" in run(decaf, "info", str(target))
+
+
+def check_features() -> None:
+    import tempfile
+
+    from decaf.features import load_features
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "cat.h5")
+        run(str(Path(sys.prefix, "bin", "decaf")), "features", CAT, "-o", str(target))
+        assert load_features(target)["relu6"].shape == (1, 512)
+
+
+def check_estimators() -> None:
+    from decaf.sklearn import DecafClassifier, DecafFeatures
+
+    assert DecafClassifier().fit([CAT]).predict([CAT]) == ["cat"]
+    assert DecafFeatures(layer="pool5", pooling="max").transform([CAT]).shape == (1, 128)
 
 
 def check_command_line() -> None:
