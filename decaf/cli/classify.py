@@ -10,6 +10,7 @@ import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from decaf.cli.network import add_network_options, load_network
 from decaf.cli.terminal import Commands, positive, printable, progress_bar, say, unusable
 
 if TYPE_CHECKING:
@@ -40,11 +41,6 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
     command.set_defaults(command=_classify)
     add = command.add_argument
     add("photos", nargs="+", metavar="PHOTO", help="an image file; - reads one from stdin")
-    add(
-        "--weights",
-        metavar="W",
-        help="weights file, or name in the zoo (default: the network inside the package)",
-    )
     add("--top", type=positive, default=5, metavar="K", help="classes a photo (default: 5)")
     add(
         "--oversample",
@@ -52,16 +48,6 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         help="average ten crops: slower, right a little more often",
     )
     add("--json", action="store_true", help="one JSON document a photo and line")
-    add("--threads", type=positive, metavar="T", help="threads (default: one a core)")
-    backends = ("auto", "cython", "blas", "numpy")
-    add("--backend", choices=backends, default="auto", help="default: auto")
-    add(
-        "--precision",
-        choices=("float32", "float16"),
-        default="float32",
-        help="of the weights of fully connected layers: float16 takes half the memory "
-        "(default: float32)",
-    )
     add(
         "--batch-size",
         type=positive,
@@ -69,28 +55,15 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         metavar="N",
         help="photos computed at once (default: 32)",
     )
-    add(
-        "--max-pixels",
-        type=positive,
-        metavar="P",
-        help="refuse larger photos (default: 89 million)",
-    )
+    add_network_options(add)
     return command
 
 
 def _classify(arguments: argparse.Namespace) -> int:
     from decaf.errors import DecafError
-    from decaf.image import MAX_PIXELS
-    from decaf.net import DecafNet
 
     try:
-        net = DecafNet(
-            arguments.weights,
-            threads=arguments.threads,
-            backend=arguments.backend,
-            precision=arguments.precision,
-            max_pixels=arguments.max_pixels or MAX_PIXELS,
-        )
+        net = load_network(arguments)
     except DecafError as error:
         return unusable(error)
 

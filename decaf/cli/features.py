@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from decaf.cli.network import add_network_options, load_network
 from decaf.cli.terminal import Commands, positive, printable, say, unusable
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 HELP = """\
 Compute features of photos, and write them to one file.
+
+  decaf features flowers -o flowers.h5
+  decaf features flowers.zip --layers relu6,relu7 -o both.h5 --resume
+  find . -name '*.jpg' | decaf features --list - -o found.npz
 
 A PATH is a folder, searched in sorted order with the folders in it, a .zip or .tar archive, read
 in place, or a photo.  The label of a photo is the name of the folder that it lies in.  A LIST
@@ -53,11 +58,6 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         metavar="L,L",
         help="layers, with commas between them (default: relu6); `decaf info` lists them",
     )
-    add(
-        "--weights",
-        metavar="W",
-        help="weights file, or name in the zoo (default: the network inside the package)",
-    )
     add("--oversample", action="store_true", help="average ten crops of each photo")
     add(
         "--pooling",
@@ -71,34 +71,18 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         help="of FILE (default: as its name ends)",
     )
     add("--workers", type=positive, metavar="K", help="threads that read (default: cores + 1)")
-    add("--threads", type=positive, metavar="T", help="threads that compute (default: one a core)")
     add("--batch-size", type=positive, metavar="N", help="photos a thread computes at once")
-    add("--backend", choices=("auto", "cython", "blas", "numpy"), default="auto")
-    add("--precision", choices=("float32", "float16"), default="float32")
-    add(
-        "--max-pixels",
-        type=positive,
-        metavar="P",
-        help="leave out larger photos (default: 89 million)",
-    )
+    add_network_options(add)
     return command
 
 
 def _features(arguments: argparse.Namespace) -> int:
     from decaf.errors import DecafError
     from decaf.features.extraction import BATCH_SIZE, extract
-    from decaf.image import MAX_PIXELS
-    from decaf.net import DecafNet
 
     try:
         photos = _photos(arguments)
-        net = DecafNet(
-            arguments.weights,
-            threads=arguments.threads,
-            backend=arguments.backend,
-            precision=arguments.precision,
-            max_pixels=arguments.max_pixels or MAX_PIXELS,
-        )
+        net = load_network(arguments)
         with _Progress(photos) as progress:
             features = extract(
                 photos,

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from decaf.cli.network import add_network_options, load_network
 from decaf.cli.terminal import Commands, positive, printable, say, unusable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from decaf.net import DecafNet
 
 HELP = """\
 Draw a picture and print its path.  Needs matplotlib: pip install 'decaf[plots]'.
@@ -128,20 +127,7 @@ def _kind(
     add("--dpi", type=_dpi, default=150, metavar="D", help="pixels an inch (default: 150)")
     add("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     if name != "tsne":
-        add(
-            "--weights",
-            metavar="W",
-            help="weights file, or name in the zoo (default: the network inside the package)",
-        )
-        add("--threads", type=positive, metavar="T", help="threads (default: one a core)")
-        backends = ("auto", "cython", "blas", "numpy")
-        add("--backend", choices=backends, default="auto", help="default: auto")
-        add(
-            "--precision",
-            choices=("float32", "float16"),
-            default="float32",
-            help="of fully connected layers (default: float32)",
-        )
+        add_network_options(add)
     return add
 
 
@@ -197,17 +183,6 @@ def _write(figure: Figure, path: str, suffix: str, dpi: int) -> None:
         raise DecafError(f"{path}: must be a file that can be written; got {reason}") from error
 
 
-def _net(arguments: argparse.Namespace) -> DecafNet:
-    from decaf.net import DecafNet
-
-    return DecafNet(
-        arguments.weights,
-        threads=arguments.threads,
-        backend=arguments.backend,
-        precision=arguments.precision,
-    )
-
-
 def _opened(name: str) -> Any:
     return name if name != "-" else sys.stdin.buffer if sys.stdin else b""
 
@@ -215,14 +190,14 @@ def _opened(name: str) -> Any:
 def _filters(arguments: argparse.Namespace) -> Figure:
     from decaf import plots
 
-    return plots.filters(_net(arguments), arguments.layer)
+    return plots.filters(load_network(arguments), arguments.layer)
 
 
 def _activations(arguments: argparse.Namespace) -> Figure:
     from decaf import plots
 
     photo = _opened(arguments.photo)
-    return plots.activations(_net(arguments), photo, arguments.layer, arguments.channels)
+    return plots.activations(load_network(arguments), photo, arguments.layer, arguments.channels)
 
 
 def _occlusion(arguments: argparse.Namespace) -> Figure:
@@ -230,13 +205,13 @@ def _occlusion(arguments: argparse.Namespace) -> Figure:
 
     photo = _opened(arguments.photo)
     asked = (arguments.label, arguments.window, arguments.stride)
-    return plots.occlusion(_net(arguments), photo, *asked)
+    return plots.occlusion(load_network(arguments), photo, *asked)
 
 
 def _top(arguments: argparse.Namespace) -> Figure:
     from decaf import plots
 
-    return plots.top_k(_net(arguments), _opened(arguments.photo), arguments.top)
+    return plots.top_k(load_network(arguments), _opened(arguments.photo), arguments.top)
 
 
 def _tsne(arguments: argparse.Namespace) -> Figure:
@@ -256,7 +231,7 @@ def _times(arguments: argparse.Namespace) -> Figure:
     from decaf import plots
 
     photos = [_opened(name) for name in arguments.photos] or None
-    return plots.times(_net(arguments), photos, repeat=arguments.repeat)
+    return plots.times(load_network(arguments), photos, repeat=arguments.repeat)
 
 
 def _numbers(text: str) -> list[int]:
