@@ -1,4 +1,4 @@
-"""``decaf info``: describe a weights file."""
+"""``decaf info``: describe a weights file, or a file of features."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from decaf.cli.info_features import describe
 from decaf.cli.terminal import Commands, printable, say, unusable
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ LONGEST = 300  # characters of a key, a label or a value
 WIDEST_KEY = 40  # characters that the other lines are indented for
 
 HELP = """\
-Describe a weights file: its layers, preprocessing, labels and where it comes from.
+Describe a weights file: its layers, preprocessing, labels and where it comes from; or a file of
+features: photos, layers, labels, what failed, and what made it.
 
 Bytes are those in the file.  With --json one JSON document with the keys path, sha256,
 architecture, precision, input_shape, preprocessing, labels, provenance, parameters,
@@ -34,7 +37,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
     """Describe the command to argparse."""
     command = commands.add_parser(
         "info",
-        help="describe a weights file",
+        help="describe a weights file, or a file of features",
         description=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -43,30 +46,27 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         "weights",
         nargs="?",
         metavar="W",
-        help="weights file, or name in the zoo (default: the network inside the package)",
+        help="weights file, name in the zoo, or file of features (default: the network inside "
+        "the package)",
     )
     command.add_argument("--json", action="store_true", help="one JSON document")
     return command
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from decaf import zoo
     from decaf.errors import DecafError, WeightsError
     from decaf.report import summarise
     from decaf.serialize import architecture_to_dict
-    from decaf.weights import default_weights, load_weights
+    from decaf.weights import load_weights
 
-    name = arguments.weights
     try:
-        if zoo.is_name(name):
-            path = zoo.place(zoo.find(name))
-            if not path.is_file():
-                raise WeightsError(f"{name} is not here: decaf fetch {name}")
-        else:
-            path = zoo.resolve(name) if name else default_weights()
-        weights = load_weights(path, widen=False)
+        path = _path(arguments.weights)
     except DecafError as error:
         return unusable(error)
+    try:
+        weights = load_weights(path, widen=False)
+    except WeightsError as error:
+        return _info_of_features(path, arguments.json, error)
 
     sizes = {name: array.nbytes for name, array in weights.parameters.items()}
     summary = summarise(weights.architecture, sizes)
@@ -102,6 +102,33 @@ def _info(arguments: argparse.Namespace) -> int:
         say(f"{printable(key):{width}}  {printable(value)}", sys.stdout, None)
     for line in ("", *str(summary).splitlines()):
         say(printable(line), sys.stdout, None)
+    return 0
+
+
+def _path(name: str | None) -> Path:
+    from decaf import zoo
+    from decaf.errors import WeightsError
+    from decaf.weights import default_weights
+
+    if name is None:
+        return default_weights()
+    if not zoo.is_name(name):
+        return zoo.resolve(name)
+    path = zoo.place(zoo.find(name))
+    if not path.is_file():
+        raise WeightsError(f"{name} is not here: decaf fetch {name}")
+    return path
+
+
+def _info_of_features(path: Path, as_json: bool, error: Exception) -> int:
+    """Describe what may be a file of features; it is no weights file, as the error says."""
+    from decaf.errors import FeaturesError
+    from decaf.features import load_features
+
+    try:
+        describe(os.fspath(path), load_features(path), as_json)
+    except FeaturesError:
+        return unusable(error)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import sys
@@ -106,6 +107,27 @@ def test_a_list(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
     assert features(weights, "--list", "-", "-o", "g.h5", "photos/bee") == 0
     assert list(load_features("g.h5").labels) == ["bee"] * 6 + ["worker", "bee"]
+
+
+def test_info_describes_the_file(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("photos/ant/03.png").write_bytes(b"no photo")
+    assert features(weights, "photos", "-o", "f.h5", "--layers", "relu6,pool5") == 1
+    capsys.readouterr()
+    assert main(["info", "f.h5"]) == 0
+    said = capsys.readouterr().out
+    for text in (
+        "photos          11\n",
+        "layer           pool5: 90 features",
+        "2 labels        bee (6), ant (5)",
+        "failed          photos/ant/03.png: must be a photo",
+        load_features("f.h5").info["weights_sha256"],
+    ):
+        assert text in said
+    assert main(["info", "--json", "f.h5"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["layers"] == {"relu6": 11, "pool5": 90} and facts["labels"]["ant"] == 5
+    assert main(["info", "photos/notes.txt"]) == 2
+    assert "notes.txt" in capsys.readouterr().err
 
 
 def test_an_archive_and_a_format(weights: str) -> None:
