@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.features.pipeline import compute
+from decaf.features.pipeline import BATCH_SIZE, compute
 from decaf.features.pooling import pool
 from decaf.image import load_rgb
 from decaf.net import DecafNet
@@ -30,7 +30,7 @@ from decaf.plan import Plan
 from decaf.plan_pool import PlanPool
 from decaf.prepare import cut, normalise
 
-BATCH = 16
+BATCH = BATCH_SIZE
 AHEAD = 2  # batches
 
 Rows = NDArray[np.float32]

@@ -35,6 +35,7 @@ from decaf.plan_pool import PlanPool
 from decaf.prepare import CROPS, cut, normalise
 from decaf.threads import resolve
 
+BATCH_SIZE = 16  # a stream's values then stay in the cache of its core
 AHEAD = 2  # batches for each stream: one that is computed, and one that is decoded meanwhile
 
 Crops = list[NDArray[np.uint8]]
@@ -95,7 +96,7 @@ def compute(
     *,
     oversample: bool = False,
     pooling: str | None = None,
-    batch_size: int = 32,
+    batch_size: int = BATCH_SIZE,
     workers: int | None = None,
     start: int = 0,
 ) -> Generator[Block, None, None]:
@@ -142,8 +143,7 @@ def compute(
         except ImageError as error:
             return str(error).removeprefix(f"{printable(photo.path)}: ")
 
-    def run(first: int, reading: list[Future[Crops | str]]) -> Block:
-        results = [future.result() for future in reading]
+    def run(first: int, results: list[Crops | str]) -> Block:
         failed = {i: r for i, r in enumerate(results, first) if isinstance(r, str)}
         good = [r for r in results if not isinstance(r, str)]
         with plans.lend(len(results) * crops, outputs) as plan:
@@ -159,6 +159,13 @@ def compute(
                 values[layer] = mean_of_crops(pool(found, pooling), crops)
         return Block(first, len(results), failed, values)
 
+    if len(photos) - start == 1:  # threads would take longer to start than it takes
+        yield run(start, [read(photos[start])])
+        return
+
+    def run_when_read(first: int, reading: list[Future[Crops | str]]) -> Block:
+        return run(first, [future.result() for future in reading])
+
     under_way: deque[Future[Block]] = deque()
     readers = ThreadPoolExecutor(
         resolve(None) + 1 if workers is None else resolve(workers), thread_name_prefix="decaf-read"
@@ -168,7 +175,7 @@ def compute(
         for first in range(start, len(photos), size):
             part = photos[first : first + size]
             reading = [readers.submit(read, photo) for photo in part]
-            under_way.append(computers.submit(run, first, reading))
+            under_way.append(computers.submit(run_when_read, first, reading))
             if len(under_way) == AHEAD * streams:
                 yield under_way.popleft().result()
         while under_way:

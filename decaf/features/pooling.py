@@ -10,6 +10,8 @@ SqueezeNet's last concatenation has 512 x 14 x 14 = 100,352 values, and 512 pool
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +52,6 @@ def pool(values: NDArray[np.float32], pooling: str | None) -> NDArray[np.float32
     """
     if pooling is None or values.ndim == 2:
         return values
-    maps = values.reshape(*values.shape[:2], -1)  # n, C, H*W
+    maps = values.reshape(*values.shape[:2], math.prod(values.shape[2:]))  # n, C, H*W
     pooled = maps.max(axis=2) if pooling == "max" else maps.mean(axis=2)
     return np.asarray(pooled, np.float32)

@@ -126,11 +126,17 @@ def test_what_cannot_be_read_has_no_row(net: DecafNet, photos: list[Given]) -> N
     np.testing.assert_array_equal(rows(blocks, "fc7"), net.features(good, "fc7"))
 
 
-def test_a_block_without_a_good_photo(net: DecafNet) -> None:
-    (block,) = compute(net, [Given("a", b""), Given("b", b"")], ["fc7", "pool5"])
-    assert block.count == 2 and set(block.failed) == {0, 1}
+@pytest.mark.parametrize("oversample", [False, True])
+@pytest.mark.parametrize("pooling", [None, "average", "max"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_block_without_a_good_photo(
+    net: DecafNet, count: int, pooling: str | None, oversample: bool
+) -> None:
+    bad = [Given(f"{n}.png", b"") for n in range(count)]
+    (block,) = compute(net, bad, ["fc7", "pool5"], pooling=pooling, oversample=oversample)
+    assert block.count == count and set(block.failed) == set(range(count))
     assert block.values["fc7"].shape == (0, 9)
-    assert block.values["pool5"].shape == (0, 90)
+    assert block.values["pool5"].shape == (0, 10 if pooling else 90)
     assert list(compute(net, [], ["fc7"])) == []
 
 
