@@ -1,10 +1,76 @@
-"""What stands between the HDF5 library and a disk that may be full."""
+"""What stands between the HDF5 library, and a disk that may be full and a user who presses Ctrl-C.
+
+The library writes through functions of Python, and an exception in one of them, a full disk or an
+interrupt, may end the process.  So it hears of neither; both are raised where it is at rest.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import Any, BinaryIO
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import h5py
+
+
+@contextmanager
+def writing(stream: BinaryIO, **layout: Any) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """Write an HDF5 file to a stream.
+
+    Parameters
+    ----------
+    stream : BinaryIO
+        Open for reading and writing, at its start.
+    **layout
+        Options of ``h5py.File``.
+
+    Yields
+    ------
+    file, check : h5py.File, callable
+        Call ``check`` now and then, when the library is at rest: it raises the first OSError of
+        the stream, and what Ctrl-C meant.
+
+    Raises
+    ------
+    OSError
+        If the stream could not be written.
+    """
+    import h5py
+
+    sink = Sink(stream)
+    with _held_back() as interrupted:
+
+        def check() -> None:
+            if sink.error:
+                raise sink.error
+            if interrupted():
+                raise KeyboardInterrupt
+
+        with h5py.File(sink, "w", **layout) as file:
+            yield file, check
+        if sink.error:
+            raise sink.error
+
+
+@contextmanager
+def _held_back() -> Iterator[Callable[[], bool]]:
+    """Note Ctrl-C, and let it do afterwards what it would have done; yield whether it came."""
+    elsewhere = threading.current_thread() is not threading.main_thread()  # gets no signals
+    if elsewhere or signal.getsignal(signal.SIGINT) is None:  # or a handler that is not Python's
+        yield lambda: False
+        return
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield lambda: bool(noted)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted:
+        signal.raise_signal(signal.SIGINT)
 
 
 class Sink(io.RawIOBase):

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from decaf.errors import WeightsError
 from decaf.hdf5 import text_cost
-from decaf.hdf5_sink import Sink
+from decaf.hdf5_sink import writing
 from decaf.json_file import LARGEST_JSON
 from decaf.mean_image import MeanImage
 from decaf.messages import names, refuse
@@ -68,8 +68,7 @@ def write_hdf5(
     }
     # The oldest layout is what every HDF5 library reads, and decaf.hdf5 too.
     layout = {"libver": ("earliest", "v108"), "alignment_threshold": 1}
-    sink = Sink(stream)
-    with h5py.File(sink, "w", alignment_interval=ALIGNMENT, **layout) as file:
+    with writing(stream, alignment_interval=ALIGNMENT, **layout) as (file, check):
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         described = {name: _to_json(name, value) for name, value in attributes.items()}
@@ -94,10 +93,7 @@ def write_hdf5(
         for name, shape in architecture.parameter_shapes.items():
             array = _to_array(name, parameters[name], shape, dtype)
             group.create_dataset(name, data=array, track_times=False)
-            if sink.error:
-                break
-    if sink.error:
-        raise sink.error
+            check()
 
 
 def _to_json(name: str, value: Any) -> str:

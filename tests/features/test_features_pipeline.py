@@ -133,7 +133,9 @@ def test_a_block_without_a_good_photo(
     net: DecafNet, count: int, pooling: str | None, oversample: bool
 ) -> None:
     bad = [Given(f"{n}.png", b"") for n in range(count)]
-    (block,) = compute(net, bad, ["fc7", "pool5"], pooling=pooling, oversample=oversample)
+    (block,) = compute(
+        net, bad, ["fc7", "pool5"], pooling=pooling, oversample=oversample, batch_size=32
+    )
     assert block.count == count and set(block.failed) == set(range(count))
     assert block.values["fc7"].shape == (0, 9)
     assert block.values["pool5"].shape == (0, 10 if pooling else 90)
