@@ -7,14 +7,16 @@
 
 A map, in the order in which data flows:
 
-- ``sources``: folders and files -> the photos, in order, each with its label.  ``archives`` looks
-  into ``.zip`` and ``.tar``, ``listing`` reads lists, ``naming`` says what a name means.
+- ``sources``: files, ``folders`` and ``archives`` (``zips``, ``tar``) -> the photos, in order, each
+  with its label.  ``listing`` reads lists, ``naming`` says what a name means, ``opening`` and
+  ``parts`` give a photo as a file.
 - ``pipeline``: threads that decode ahead of threads that compute; ``pooling`` makes maps small.
 - ``journal`` (``journal_records``): what is finished, in checksummed records beside the output.
 - ``contents``: what a feature file holds, wherever it comes from.
 - ``file_h5``, ``file_npz``, ``file_parquet``: that, in a file, by ``blocks`` of rows and with
   ``texts``.  ``files`` picks one of them.
 - ``request``: what was asked for, to tell whether work may be resumed.
+- ``begin``: what must hold before work starts; ``beside``: the files beside an output.
 - ``extraction``: all of it together.
 """
 

@@ -1,14 +1,16 @@
 """``.zip`` and ``.tar`` -> which files are in them, and each of these as an open file.
 
-Nothing is unpacked, and no archive is in memory.  Of each member remains where its bytes lie,
-in 64 bytes.  To read one, the archive is opened anew and closed after it, which takes about as
-long as opening a photo in a folder does.  So threads share no file position and need no lock,
-thousands of archives need no thousands of open files, and an archive that was replaced
-meanwhile is noticed: its length or its time differs.
+Nothing is unpacked, and no archive is in memory: `zips` and `tar` read directories and headers,
+and of each member remain its name and where its bytes lie, in about 300 bytes.  To read one,
+the archive is opened anew and closed after it, which takes about as long as opening a photo in
+a folder does.  So threads share no file position and need no lock, thousands of archives need
+no thousands of open files, and an archive that was replaced meanwhile is noticed: its length or
+its time differs.
 
 Names of members are never used as paths on the disk.  ``./a/b.jpg``, ``/a/b.jpg`` and
 ``../a/b.jpg`` are all called ``a/b.jpg``.  Of several members with one name the last counts,
-as it would after unpacking.
+as it would after unpacking.  A name that no file system could hold, with a NUL or of more than
+4,096 bytes, makes the archive unusable: no program packs such a file.
 """
 
 from __future__ import annotations
@@ -16,25 +18,24 @@ from __future__ import annotations
 import io
 import os
 import struct
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO, NamedTuple, TypeAlias, cast
+from typing import IO, BinaryIO, NamedTuple, TypeAlias, cast
 
 from decaf.errors import FeaturesError, ImageError
-from decaf.features.naming import COMPRESSED, in_order, shown
+from decaf.features import tar, zips
+from decaf.features.naming import COMPRESSED, LONGEST_PATH, in_order, is_too_long, shown
+from decaf.features.opening import open_regular
+from decaf.features.parts import Part
 from decaf.messages import brief
 
 # Where a member lies, packed because there are many; or the reason why it cannot be read.
 Place: TypeAlias = "bytes | str"
 
-_ZIP_PLACE = struct.Struct("<QQQIH")  # header, compressed size, size, CRC-32, compression
 _TAR_PLACE = struct.Struct("<QQ")  # data, size
 
 _COMPRESSED_STARTS = (b"\x1f\x8b", b"\x1f\x9d", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
-_TAR_BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +75,16 @@ class Archive:
         if isinstance(place, str):
             raise ImageError(f"{shown(name)}: must be a member that can be read; got {place}")
         try:
-            file = open(self.path, "rb", buffering=0)  # noqa: SIM115  (closed below)
-        except OSError as error:
+            file = open_regular(self.path, buffering=0)
+        except (OSError, ValueError) as error:
             raise _unreadable(name, error) from error
         with file:
             try:
                 if _stamp(file) != self.stamp:
                     raise OSError("an archive that was changed after its members were listed")
-                member = _zip_member if self.kind == "zip" else _tar_member
-                reader = member(file, place, name)
-            except Exception as error:  # zipfile raises whatever it trips over
+                open_member = zips.open_member if self.kind == "zip" else _open_tar_member
+                reader = open_member(file, place, name)
+            except (OSError, ValueError) as error:
                 raise _unreadable(name, error) from error
             with reader:
                 yield reader
@@ -102,38 +103,45 @@ def read_archive(path: str) -> Listing:
     Parameters
     ----------
     path : str
-        A regular file.
+        The file; it is not waited for, as a pipe would be.
 
     Returns
     -------
     Listing
         Folders are left out.  What is a file but cannot be read has a reason as its place:
-        encrypted members of a zip; sparse files, symbolic links, devices and links to nothing
-        of a tar.  (A hard link in a tar is the member that it names.)
+        members of a zip that are encrypted, packed by something else than deflate, or claim
+        more bytes than 2 GiB or 1,100 times what is packed; sparse files, symbolic links,
+        devices and links to nothing of a tar.  (A hard link in a tar is the member that it
+        names.)
 
     Raises
     ------
     FeaturesError
-        If it is compressed as a whole, damaged, cut off, or no archive.
+        If it is compressed as a whole, damaged, cut off, or no archive; if a member has a name
+        that no file can have; if members of a zip overlap, or are more than 10 million.
     """
+    places: dict[str, Place] = {}
+    kind = "zip" if path.lower().endswith(".zip") else "tar"
     try:
-        with open(path, "rb") as file:
-            kind = _kind(path, file.read(_TAR_BLOCK))
+        with open_regular(path) as opened:
+            file = cast("BinaryIO", opened)
+            kind = _kind(path, file.read(tar.BLOCK))
             archive = Archive(path, kind, _stamp(file))
-            file.seek(0)
-            places = _zip_places(file) if kind == "zip" else _tar_places(file)
-    except FeaturesError:
-        raise
+            length, _ = archive.stamp
+            found = (
+                zips.places(file, length) if kind == "zip" else _tar_places(file, length, places)
+            )
+            for member, place in found:
+                if name := _normal(member):
+                    places[name] = place
     except OSError as error:
         raise FeaturesError(
-            f"{shown(path)}: must be an archive that can be read; got {error.strerror or error}"
+            f"{shown(path)}: must be an undamaged .{kind} that can be read; "
+            f"got {error.strerror or error}"
         ) from error
-    except Exception as error:
-        # Everything: on a damaged archive the readers raise whatever they trip over, among
-        # others UnicodeDecodeError, OverflowError, struct.error and RecursionError.
-        reason = brief(error) or type(error).__name__
+    except ValueError as error:
         raise FeaturesError(
-            f"{shown(path)}: must be an undamaged .{kind}; got the error {reason!r}"
+            f"{shown(path)}: must be an undamaged .{kind}; got {brief(error)}"
         ) from error
     return Listing(archive, {name: places[name] for name in sorted(places, key=in_order)})
 
@@ -153,7 +161,7 @@ def _kind(path: str, start: bytes) -> str:
     return "zip" if name.endswith(".zip") else "tar"
 
 
-def _stamp(file: IO[bytes] | io.FileIO) -> tuple[int, int]:
+def _stamp(file: IO[bytes]) -> tuple[int, int]:
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns
 
@@ -165,6 +173,8 @@ def _unreadable(name: str, error: Exception) -> ImageError:
 
 def _normal(name: str) -> str:
     """Name of a member without ``.``, ``..``, doubled or leading slashes."""
+    if "\0" in name or is_too_long(name):
+        raise ValueError(f"a name with a NUL or of more than {LONGEST_PATH:,} bytes: {name[:50]!a}")
     parts: list[str] = []
     for part in name.split("/"):
         if part == "..":
@@ -174,102 +184,18 @@ def _normal(name: str) -> str:
     return "/".join(parts)
 
 
-class _Part(io.RawIOBase):
-    """`size` bytes of a file, from where it stands."""
-
-    def __init__(self, file: io.FileIO, size: int, name: str) -> None:
-        self._file, self._left, self.name = file, size, name
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        count = self._file.readinto(memoryview(buffer)[: self._left])
-        if not count and self._left and len(buffer):
-            raise OSError("the archive ends in the middle of the photo")
-        self._left -= count or 0
-        return count or 0
+def _tar_places(
+    file: BinaryIO, length: int, before: dict[str, Place]
+) -> Iterator[tuple[str, Place]]:
+    """List the members of a tar; `before` has those that were listed already."""
+    for member in tar.members(file, length):
+        place: Place = member.reason or _TAR_PLACE.pack(member.start, member.size)
+        if member.link is not None:
+            place = before.get(_normal(member.link), "a hard link to nothing before it")
+        yield member.name, place
 
 
-# ---- zip ------------------------------------------------------------------------------------
-
-_ENCRYPTED, _PATCH, _STRONGLY_ENCRYPTED = 0x1, 0x20, 0x40  # bits of the flags
-
-
-def _zip_places(file: BinaryIO) -> dict[str, Place]:
-    places: dict[str, Place] = {}
-    # Its directory, of about 700 bytes a member, lives no longer than this loop.
-    with zipfile.ZipFile(file) as directory:
-        for info in directory.infolist():
-            name = info.filename.replace("\\", "/")  # which some programs of Windows write
-            if name.endswith("/") or not (name := _normal(name)):
-                continue
-            place: Place = _ZIP_PLACE.pack(
-                info.header_offset,
-                info.compress_size,
-                info.file_size,
-                info.CRC,
-                info.compress_type,
-            )
-            if info.flag_bits & (_ENCRYPTED | _STRONGLY_ENCRYPTED):
-                place = "an encrypted one"
-            elif info.flag_bits & _PATCH:
-                place = "a patch"
-            places[name] = place
-    return places
-
-
-def _zip_member(file: io.FileIO, place: bytes, name: str) -> IO[bytes]:
-    """The reader of the standard library, on a file of its own."""
-    info = zipfile.ZipInfo()
-    info.filename = name
-    header, info.compress_size, info.file_size, info.CRC, info.compress_type = _ZIP_PLACE.unpack(
-        place
-    )
-    # APPNOTE.TXT 4.3.7: 26 bytes, the lengths of the name and of the extra field, these, the
-    # data.  Only the lengths are of interest: the directory has said the rest, and it counts.
-    file.seek(header)
-    local = file.read(30)
-    if len(local) < 30 or local[:4] != b"PK\3\4":
-        raise zipfile.BadZipFile("no member where the directory of the zip says")
-    file.seek(sum(struct.unpack("<HH", local[26:])), os.SEEK_CUR)
-    part = cast("IO[bytes]", _Part(file, info.compress_size, name))
-    return cast("IO[bytes]", zipfile.ZipExtFile(part, "r", info))
-
-
-# ---- tar ------------------------------------------------------------------------------------
-
-
-def _tar_places(file: BinaryIO) -> dict[str, Place]:
-    places: dict[str, Place] = {}
-    end = 0
-    with tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape") as tar:
-        while (info := tar.next()) is not None:
-            cast("Any", tar).members.clear()  # it would keep 1 KB of each
-            if info.size < 0 or tar.offset <= end:  # by which some versions go round for ever
-                raise tarfile.ReadError("a member of negative size")
-            end = tar.offset
-            if info.isdir() or not (name := _normal(info.name)):
-                continue
-            place: Place
-            if info.issparse():
-                place = "a sparse file"
-            elif info.isreg():
-                place = _TAR_PLACE.pack(info.offset_data, info.size)
-            elif info.islnk():
-                place = places.get(_normal(info.linkname), "a hard link to nothing before it")
-            else:
-                place = "a symbolic link" if info.issym() else "a device or a pipe"
-            places[name] = place
-        # tarfile takes a header that it does not understand for the end.  The true end is
-        # marked by zeros; without them the archive was cut, perhaps between two members.
-        file.seek(tar.offset)
-        if file.read(_TAR_BLOCK) != bytes(_TAR_BLOCK):
-            raise tarfile.ReadError(f"no end mark at byte {tar.offset:,} (was it cut off?)")
-    return places
-
-
-def _tar_member(file: io.FileIO, place: bytes, name: str) -> IO[bytes]:
+def _open_tar_member(file: IO[bytes], place: bytes, name: str) -> IO[bytes]:
     start, size = _TAR_PLACE.unpack(place)
     file.seek(start)
-    return cast("IO[bytes]", _Part(file, size, name))
+    return io.BufferedReader(Part(file, size, name))

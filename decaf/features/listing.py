@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import IO
 
 from decaf.errors import FeaturesError
-from decaf.features.naming import parent_name, shown, slashes
+from decaf.features.naming import LONGEST_PATH, is_too_long, parent_name, shown, slashes
 from decaf.features.sources import Source, open_photo
 from decaf.image import Photo
 
-LONGEST_LINE = 2**15  # bytes; the longest path of a system has 4,096
+LONGEST_LINE = 2**15  # bytes; path and label have 4,096 at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,18 @@ def read_list(file: str | os.PathLike[str] | IO[bytes]) -> list[Source]:
     Raises
     ------
     FeaturesError
-        If the list cannot be read, names no photo, or a line is no path; the message names the
-        line.
+        If the list cannot be read, names no photo, or a line is no path, or its path or label
+        has more than 4,096 bytes; the message names the line.
     """
     try:
         if isinstance(file, (str, os.PathLike)):
             name = slashes(file)
             with open(file, "rb") as opened:
                 photos = list(_read(opened, name))
+        elif not hasattr(file, "readline"):
+            raise FeaturesError(
+                f"a list must be a path or a binary file; got {type(file).__name__}"
+            )
         else:
             name = str(getattr(file, "name", "<list>"))
             photos = list(_read(file, name))
@@ -91,9 +95,11 @@ def _read(file: IO[bytes], name: str) -> Iterator[Source]:
         path, *rest = line.decode("utf-8", "surrogateescape").split("\t")
         if not path or len(rest) > 1:
             raise FeaturesError(
-                f"{where}; got {1 + len(rest)} columns, of which the first is {path!r}"
+                f"{where}; got {1 + len(rest)} columns, of which the first is {path[:100]!r}"
             )
         path = slashes(path)
+        if any(map(is_too_long, (path, *rest))):
+            raise FeaturesError(f"{where}, each of at most {LONGEST_PATH:,} bytes; got more")
         if rest:
             label = rest[0]
         else:

@@ -25,9 +25,21 @@ COMPRESSED = (
 )
 
 
+LONGEST_PATH = 4096  # bytes, of names and labels as well: Linux's limit, and the highest of all
+LONGEST_SHOWN = 1000  # characters of a name in an error
+
+
 def slashes(path: str | os.PathLike[str]) -> str:
     """Return a path with ``/`` between its parts, which Windows understands too."""
     return os.fsdecode(path).replace(os.sep, "/")
+
+
+def is_too_long(name: str) -> bool:
+    """Return whether a path, a name or a label has more bytes than a path can have."""
+    if 4 * len(name) <= LONGEST_PATH:
+        return False
+    # What is no UTF-8 in a path is one character for each byte; "replace" makes a ? of it.
+    return len(name) > LONGEST_PATH or len(name.encode("utf-8", "replace")) > LONGEST_PATH
 
 
 def parent_name(path: str) -> str:
@@ -70,5 +82,7 @@ def in_order(name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """Return how an error writes a name: on one line, with what can be printed."""
-    return name if name.isprintable() else ascii(name)
+    """Return how an error writes a name: on one line, with what can be printed, not too long."""
+    text = name[: LONGEST_SHOWN + 1]
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -19,16 +19,18 @@ from typing import NamedTuple
 
 from decaf.errors import FeaturesError, ImageError
 from decaf.features.archives import Archive, Listing, Place, read_archive
+from decaf.features.folders import walk
 from decaf.features.naming import (
-    folder_name,
-    in_order,
+    LONGEST_PATH,
     is_archive,
     is_hidden,
     is_photo,
+    is_too_long,
     parent_name,
     shown,
     slashes,
 )
+from decaf.features.opening import open_regular
 from decaf.image import Photo
 from decaf.messages import names
 
@@ -50,20 +52,20 @@ class Source:
 
     @contextmanager
     def open(self) -> Iterator[Photo]:
-        """Give the photo to read; may be called in any thread, and many at once.
+        """Give the photo as a binary file; may be called in any thread, and many at once.
 
         Raises
         ------
         ImageError
-            If it is not there, or cannot be opened; the message starts with the path.
+            If it is not there, is no regular file or empty, or cannot be opened; the message
+            starts with the path.
         """
         try:
-            mode = os.stat(self.path).st_mode
+            file = open_regular(self.path)
         except (OSError, ValueError) as error:  # a NUL in the path
             raise _no_photo(self.path, getattr(error, "strerror", None) or str(error)) from error
-        if not stat.S_ISREG(mode):  # a pipe would be waited for
-            raise _no_photo(self.path, "a folder" if stat.S_ISDIR(mode) else "something else")
-        yield self.path
+        with file:
+            yield file
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,12 @@ def find_photos(paths: Iterable[str | os.PathLike[str]]) -> Found:
     Parameters
     ----------
     paths : iterable of path
-        Each a folder, with all folders in it (links to folders are followed, but not in
-        circles); a ``.zip`` or uncompressed ``.tar``, read in place; or a file, which is taken
-        as a photo whatever it is called.  In folders and archives, files are photos by their
-        suffix (`decaf.features.naming.SUFFIXES`), and what is hidden (``.name``, ``__MACOSX``,
-        ``Thumbs.db``) is left out.  Archives inside folders or archives are not looked into.
+        Each a folder, with all folders in it (links to folders are followed; of several ways to
+        a folder, the first in sorted order counts); a ``.zip`` or uncompressed ``.tar``, read in
+        place; or a file, which is taken as a photo whatever it is called.  In folders and
+        archives, files are photos by their suffix (`decaf.features.naming.SUFFIXES`), and what
+        is hidden (``.name``, ``__MACOSX``, ``Thumbs.db``) is left out.  Archives inside folders
+        or archives are not looked into.
 
     Returns
     -------
@@ -109,12 +112,19 @@ def find_photos(paths: Iterable[str | os.PathLike[str]]) -> Found:
     ------
     FeaturesError
         If there are no paths; if one does not exist, cannot be read, is damaged, is neither
-        file nor folder, or holds no photo.
+        file nor folder, holds no photo, or is longer than 4,096 bytes, as paths in it may be.
     """
     photos: list[Source] = []
     ignored = 0
-    for given in [paths] if isinstance(paths, (str, os.PathLike)) else paths:
-        path = slashes(given)
+    for given in _each(paths):
+        try:
+            path = slashes(given)
+        except TypeError:
+            raise _no_path(given) from None
+        if is_too_long(path):
+            raise FeaturesError(
+                f"{shown(path)}: must be a path of at most {LONGEST_PATH:,} bytes; got more"
+            )
         try:
             mode = os.stat(path).st_mode
         except (OSError, ValueError) as error:  # a NUL in the path
@@ -139,11 +149,28 @@ def find_photos(paths: Iterable[str | os.PathLike[str]]) -> Found:
     return Found(photos, ignored)
 
 
+def _each(
+    paths: Iterable[str | os.PathLike[str]],
+) -> Iterable[str | os.PathLike[str]]:
+    if isinstance(paths, (str, os.PathLike)):
+        return [paths]
+    if not isinstance(paths, Iterable):
+        raise _no_path(paths)
+    return paths
+
+
+def _no_path(got: object) -> FeaturesError:
+    return FeaturesError(
+        f"photos must be given as paths; expected a path or several, got {type(got).__name__}"
+    )
+
+
 @contextmanager
 def open_photo(path: str) -> Iterator[Photo]:
     """Give a photo by what a feature file calls it, on the disk or in an archive.
 
-    The archives met last are remembered, so many photos of one are opened quickly.
+    The archives met last are remembered, so many photos of one are opened quickly.  Only what
+    is called as archives are is looked into.
 
     Parameters
     ----------
@@ -155,22 +182,25 @@ def open_photo(path: str) -> Iterator[Photo]:
     ImageError
         If there is none, or it cannot be opened; the message starts with the path.
     """
+    if is_too_long(path):
+        raise _no_photo(path, f"a path of more than {LONGEST_PATH:,} bytes")
     with (_member(path) or Source(path, "")).open() as photo:
         yield photo
 
 
 def _member(path: str) -> Member | None:
-    """The member that a path names; None where no part of the path is a file."""
+    """The member that a path names; None where no part of the path is an archive."""
     above = path
     while "/" in above:
         above = above.rpartition("/")[0]
+        if not is_archive(above):
+            continue
         try:
             status = os.stat(above)
         except (OSError, ValueError):
             continue
         if stat.S_ISREG(status.st_mode):
-            with _lock:  # the others wait, instead of listing it too
-                listing = _listing(above, (status.st_size, status.st_mtime_ns))
+            listing = _remembered(above, (status.st_size, status.st_mtime_ns)).listing()
             if isinstance(listing, str):
                 raise ImageError(f"{shown(path)}: {listing}")
             place = listing.places.get(path[len(above) + 1 :])
@@ -180,72 +210,41 @@ def _member(path: str) -> Member | None:
     return None
 
 
+class _Remembered:
+    """The list of an archive; one thread makes it, and others wait who want the same one."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._listing: Listing | str | None = None
+
+    def listing(self) -> Listing | str:
+        """List the archive, or say why not."""
+        with self._lock:
+            if self._listing is None:
+                try:
+                    self._listing = read_archive(self._path)
+                except FeaturesError as error:
+                    self._listing = str(error)
+            return self._listing
+
+
 @lru_cache(maxsize=16)
-def _listing(path: str, _stamp: tuple[int, int]) -> Listing | str:
-    """List an archive, or say why not; anew if its length or time has changed."""
-    try:
-        return read_archive(path)
-    except FeaturesError as error:
-        return str(error)
-
-
-_lock = threading.Lock()
-
-
-def _new_lock() -> None:
-    """A child of fork must not wait for a thread that exists only in its parent."""
-    global _lock
-    _lock = threading.Lock()
+def _remembered(path: str, _stamp: tuple[int, int]) -> _Remembered:
+    """By length and time, too: a changed archive is another one."""
+    return _Remembered(path)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+    # A child must not wait for a thread that exists only in its parent.
+    os.register_at_fork(after_in_child=_remembered.cache_clear)
 
 
 def _in_folder(folder: str) -> Found:
-    start = slashes(os.path.join(folder, ""))
-    photos: list[Source] = []
-    others: list[str] = []
-    # Each folder, its label, and which folders it lies in, known by device and number.
-    pending: list[tuple[str, str, tuple[tuple[int, int], ...]]]
-    pending = [(start, folder_name(folder), ())]
-    while pending:
-        place, label, above = pending.pop()
-        try:
-            status = os.stat(place)
-            here = (status.st_dev, status.st_ino)
-            if here in above:  # a link led back
-                continue
-            with os.scandir(place) as entries:
-                for entry in entries:
-                    path = place + entry.name
-                    if is_hidden(entry.name):
-                        continue
-                    if _is_folder(entry):
-                        pending.append((f"{path}/", entry.name, (*above, here)))
-                    # A link to nothing is a photo that will be missed, not one less.
-                    elif is_photo(entry.name) and (entry.is_symlink() or entry.is_file()):
-                        photos.append(Source(path, label))
-                    else:
-                        others.append(path)
-        except OSError as error:
-            where = error.filename if isinstance(error.filename, str) else place
-            raise FeaturesError(
-                f"{shown(where)}: must be a folder that can be read; got {error.strerror or error}"
-            ) from error
-    if not photos:
+    files, others = walk(folder)
+    if not files:
         raise _no_photos(folder, others)
-    photos.sort(key=lambda photo: in_order(photo.path[len(start) :]))
-    return Found(photos, len(others))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except PermissionError:  # what is behind a link may be a folder full of photos
-        raise
-    except OSError:  # a link to itself
-        return False
+    return Found([Source(path, label) for path, label in files], len(others))
 
 
 def _in_archive(path: str) -> Found:
@@ -261,7 +260,13 @@ def _in_archive(path: str) -> Found:
         if is_photo(file):
             label = folders[-1] if folders else top
             label = labels.setdefault(label, label)
-            photos.append(Member(f"{path}/{name}", label, archive, place))
+            whole = f"{path}/{name}"
+            if is_too_long(whole):
+                raise FeaturesError(
+                    f"{shown(path)}: must hold photos whose paths have at most "
+                    f"{LONGEST_PATH:,} bytes; got more for {shown(name)}"
+                )
+            photos.append(Member(whole, label, archive, place))
         else:
             others.append(name)
     if not photos:

@@ -50,7 +50,7 @@ def write(kind: str, path: Path, files: dict[str, bytes]) -> Path:
 
 def contents(photo) -> bytes:
     with photo.open() as opened:
-        return Path(opened).read_bytes() if isinstance(opened, str) else opened.read()
+        return opened.read()
 
 
 def below(found, root: str) -> list[tuple[str, str, bytes]]:
@@ -81,7 +81,7 @@ TREES = st.dictionaries(
     st.tuples(st.lists(NAMES, max_size=3), NAMES, st.sampled_from([".jpg", ".PNG", ".txt"])).map(
         lambda parts: "/".join((*(f"{folder}_" for folder in parts[0]), parts[1] + parts[2]))
     ),
-    st.binary(max_size=40),
+    st.binary(min_size=1, max_size=40),  # an empty file is refused
     min_size=1,
     max_size=12,
 )
@@ -170,11 +170,13 @@ def test_every_form_of_tar(tmp_path, form):
     assert {path: data for path, _, data in below(find_photos([given]), given)} == files
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_every_compression_of_zip(tmp_path, method):
-    data = bytes(range(256)) * 5000  # more than one piece
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 5000, bytes(2_000_000)])
+def test_stored_and_deflated_members_of_a_zip(tmp_path, method, data):
     (photo,) = find_photos([write_zip(tmp_path / "z.zip", {"1.jpg": data}, method)]).photos
     assert contents(photo) == data
+    with photo.open() as opened:
+        assert b"".join(iter(lambda: opened.read(777), b"")) == data
 
 
 def test_the_suffix_says_that_it_is_an_archive_and_the_contents_which(tmp_path):
@@ -212,7 +214,7 @@ def test_links_and_devices_in_a_tar(tmp_path):
     hard, lost, pipe, soft = found.photos
     assert contents(hard) == b"blob"
     assert "a hard link to nothing" in error_of(lost)
-    assert "a device or a pipe" in error_of(pipe)
+    assert "got a pipe" in error_of(pipe)
     assert "a symbolic link" in error_of(soft)
     assert found.ignored == 1
 
@@ -285,7 +287,7 @@ def test_eight_threads_read_the_right_bytes(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_archive_that_changes_meanwhile(tmp_path, kind):
-    data = random.Random(0).randbytes(9000)
+    data = random.Random(0).randbytes(200_000)  # more than is read at a time
     path = write(kind, tmp_path / f"a.{kind}", {f"{i}.jpg": data for i in range(3)})
     first, second, third = find_photos([path]).photos
     with first.open() as opened:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 
 from decaf import decoding
 from decaf.errors import FeaturesError, ImageError
-from decaf.features import naming, sources
+from decaf.features import folders, naming, sources
 from decaf.features.listing import LONGEST_LINE, read_list
 from decaf.features.sources import Source, find_photos, open_photo
 from decaf.image import load_image
@@ -141,7 +143,7 @@ def test_names_that_are_no_utf8(here):
     (photo,) = find_photos(["p"]).photos
     assert (photo.path, photo.label) == ("p/\udcff/\udcfe.jpg", "\udcff")
     with photo.open() as opened:
-        assert Path(opened).read_bytes() == b"\xff/\xfe.jpg"
+        assert opened.read() == b"\xff/\xfe.jpg"
     os.remove(photo.path)
     with pytest.raises(ImageError, match=r"^'p/\\udcff/\\udcfe.jpg': must be"), photo.open():
         pass
@@ -191,7 +193,12 @@ def test_a_link_to_nothing_is_a_photo_that_fails(here):
         found.photos[1].open().__enter__()
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+needs_pipes = pytest.mark.skipif(
+    not hasattr(os, "mkfifo"), reason="this system has no pipes with names"
+)
+
+
+@needs_pipes
 def test_a_pipe_is_never_waited_for(here):
     touch(here, "p/1.jpg")
     os.mkfifo("p/2.jpg")
@@ -202,6 +209,50 @@ def test_a_pipe_is_never_waited_for(here):
     for photo in (Source("p/2.jpg", ""), *read_list(io.BytesIO(b"p/2.jpg\n"))):
         with pytest.raises(ImageError, match="^p/2.jpg: must be .* something else"):
             photo.open().__enter__()
+
+
+def test_a_folder_is_visited_once_on_the_first_way_in_sorted_order(here):
+    """Two links in each of 40 folders make 2**40 ways to the last one."""
+    depth = 40
+    for i in range(depth):
+        (here / f"d{i:02}").mkdir()
+        for name in ("b", "a"):
+            link(here / f"d{i:02}" / name, f"../d{i + 1:02}")
+    touch(here, f"d{depth}/1.jpg")
+    # Systems follow so many links one after the other only in part.
+    assert paths(find_photos(["d30"])) == ["d30/" + "a/" * 10 + "1.jpg"]
+    assert paths(find_photos(["d30", "d40"]))[1] == "d40/1.jpg"  # each path on its own
+
+    touch(here, "p/z/deep/1.jpg", "p/z/2.jpg")
+    link(here / "p/m", "z/deep")
+    assert pairs(find_photos(["p"]).photos) == [("p/m/1.jpg", "m"), ("p/z/2.jpg", "z")]
+    link(here / "p/zz", "z")
+    link(here / "p/a", "z")
+    assert paths(find_photos(["p"])) == ["p/a/2.jpg", "p/a/deep/1.jpg"]  # all of it, by a
+
+
+def test_the_walk_does_not_depend_on_the_order_of_the_system(here, monkeypatch):
+    touch(here, "p/z/1.jpg", "p/c/2.jpg")
+    for name in ("y", "b", "d"):
+        link(here / "p" / name, "z")
+    expected = ["p/b/1.jpg", "p/c/2.jpg"]
+    scan, backwards = os.scandir, [False]
+
+    class Turned:
+        def __init__(self, folder: str) -> None:
+            with scan(folder) as entries:
+                self.entries = sorted(entries, key=lambda e: e.name, reverse=backwards[0])
+
+        def __enter__(self):
+            return iter(self.entries)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(os, "scandir", Turned)
+    for turned in (False, True):
+        backwards[0] = turned
+        assert paths(find_photos(["p"])) == expected
 
 
 # ---- what is refused --------------------------------------------------------------------------
@@ -312,7 +363,7 @@ def test_a_list_opens_files_and_members_and_misses_only_what_is_not_there(here):
     contents = []
     for photo in listed[:3]:
         with photo.open() as opened:
-            contents.append(Path(opened).read_bytes() if isinstance(opened, str) else opened.read())
+            contents.append(opened.read())
     assert contents == [b"p/1.jpg", b"two", b"top"]
     for photo, path in zip(listed[3:], gone, strict=True):
         for _ in range(2):
@@ -344,6 +395,142 @@ def test_lists_that_are_refused(here, text, message):
 def test_a_list_that_is_not_there(here, name):
     with pytest.raises(FeaturesError, match="must be a list that can be read"):
         read_list(name)
+
+
+# ---- never waiting, never much ----------------------------------------------------------------
+
+
+def test_what_is_no_path_is_said(here):
+    touch(here, "p/1.jpg")
+    for given, kind in ((5, "int"), ([5], "int"), (None, "NoneType"), (["p", None], "NoneType")):
+        with pytest.raises(FeaturesError, match=f"given as paths; expected .* got {kind}$"):
+            find_photos(given)
+    with pytest.raises(FeaturesError, match="a list must be a path or a binary file; got int"):
+        read_list(5)
+
+
+def test_an_empty_file_is_refused_before_it_is_opened(here, monkeypatch):
+    """As those in /proc say that they are."""
+    touch(here, "p/1.jpg", "p/2.jpg")
+    Path("p/1.jpg").write_bytes(b"")
+    Path("p/1.zip").write_bytes(b"")
+    empty = find_photos(["p"]).photos[0]
+
+    def refusing(*_: object) -> int:
+        raise AssertionError("it was opened")
+
+    monkeypatch.setattr(os, "open", refusing)
+    for opening in (empty.open(), open_photo("p/1.jpg")):
+        with pytest.raises(ImageError, match="^p/1.jpg: .* got an empty file$"), opening:
+            pass
+    with pytest.raises(FeaturesError, match="^p/1.zip: .* got an empty file$"):
+        find_photos(["p/1.zip"])
+    with pytest.raises(ImageError, match="^p/1.zip/x.jpg: .* got an empty file$"):
+        open_photo("p/1.zip/x.jpg").__enter__()
+    with pytest.raises(AssertionError, match="it was opened"):
+        open_photo("p/2.jpg").__enter__()
+
+
+@needs_pipes
+def test_a_photo_that_turns_into_a_pipe_is_not_waited_for(here, monkeypatch):
+    """Between the look at it and the opening, which would wait for a writer."""
+    touch(here, "p/1.jpg")
+    with zipfile.ZipFile("y.zip", "w") as archive:
+        archive.writestr("1.jpg", b"one")
+    (member,) = find_photos(["y.zip"]).photos
+    real = os.stat("p/1.jpg")
+    for path in ("p/1.jpg", "y.zip"):
+        os.remove(path)
+        os.mkfifo(path)
+    look = os.stat
+    pipes = ("p/1.jpg", "y.zip")
+    monkeypatch.setattr(os, "stat", lambda p, **kw: real if p in pipes else look(p, **kw))
+    for opening in (Source("p/1.jpg", "").open(), open_photo("p/1.jpg"), member.open()):
+        with pytest.raises(ImageError, match=r"^(p|y.zip)/1.jpg: must be .* something else"):
+            opening.__enter__()
+    with pytest.raises(FeaturesError, match="^y.zip: must be .* something else"):
+        find_photos(["y.zip"])
+
+
+def test_only_what_is_called_an_archive_is_looked_into(here):
+    with zipfile.ZipFile("y.zip", "w") as archive:
+        archive.writestr("1.jpg", b"one")
+    os.rename("y.zip", "y.dat")
+    with pytest.raises(ImageError, match="^y.dat/1.jpg: must be a readable file"):
+        open_photo("y.dat/1.jpg").__enter__()
+    os.rename("y.dat", "y.ZIP")
+    with open_photo("y.ZIP/1.jpg") as opened:
+        assert opened.read() == b"one"
+
+
+def test_nobody_waits_for_the_list_of_another_archive(here, monkeypatch):
+    for name in ("slow.zip", "fast.zip"):
+        with zipfile.ZipFile(name, "w") as archive:
+            archive.writestr("1.jpg", name)
+    started, go_on = threading.Event(), threading.Event()
+    read, listed = sources.read_archive, []
+
+    def slow(path: str):
+        listed.append(path)
+        if path == "slow.zip":
+            started.set()
+            assert go_on.wait(20)
+        return read(path)
+
+    monkeypatch.setattr(sources, "read_archive", slow)
+
+    def contents(path: str) -> bytes:
+        with open_photo(path) as opened:
+            return opened.read()
+
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(contents, "slow.zip/1.jpg") for _ in range(3)]
+        try:
+            assert started.wait(20)
+            assert pool.submit(contents, "fast.zip/1.jpg").result(20) == b"fast.zip"
+        finally:
+            go_on.set()
+        assert {future.result(20) for future in waiting} == {b"slow.zip"}
+    assert sorted(listed) == ["fast.zip", "slow.zip"]  # and each was listed once
+
+
+def test_paths_and_labels_above_4096_bytes_are_refused(here, monkeypatch):
+    long = "x" * 4093 + ".jpg"  # 4,097
+    for path in (long, "é" * 2047 + ".jpg", "\udcff" * 5000, "\ud800" * 5000, "x" * 10**6):
+        with pytest.raises(ImageError, match="a path of more than 4,096 bytes") as caught:
+            open_photo(path).__enter__()
+        assert len(str(caught.value)) < 1200
+        with pytest.raises(FeaturesError, match="a path of at most 4,096 bytes") as caught:
+            find_photos([path])
+        assert len(str(caught.value)) < 1200
+    for line in (long.encode(), b"1.jpg\t" + b"x" * 4097, "é".encode() * 2049):
+        with pytest.raises(FeaturesError, match="line 1: .*, each of at most 4,096 bytes; got"):
+            read_list(io.BytesIO(line))
+    (listed,) = read_list(io.BytesIO(long[1:].encode() + b"\t" + b"\xff" * 4096))
+    assert (listed.path, listed.label) == (long[1:], "\udcff" * 4096)
+
+    with zipfile.ZipFile("y.zip", "w") as archive:
+        archive.writestr("/".join(["x" * 200] * 20) + "/" + "y" * 65 + ".jpg", b"")  # 4,089
+    assert len(find_photos(["y.zip"]).photos[0].path) == 4095
+    with pytest.raises(FeaturesError, match="y.zip: must hold photos whose paths have at most"):
+        find_photos([f"{'./' * 9}y.zip"])
+    monkeypatch.setattr(folders, "is_too_long", lambda path: len(path) > 7)
+    touch(here, "p/12345.jpg")
+    with pytest.raises(FeaturesError, match="p/12345.jpg: must be a path of at most 4,096"):
+        find_photos(["p"])
+
+
+def test_errors_are_short_whatever_the_names_are(here):
+    line = b"\xff" * 16_000 + b"\tb\tc\n"
+    with pytest.raises(FeaturesError, match="line 1: .* got 3 columns") as caught:
+        read_list(io.BytesIO(line))
+    assert len(str(caught.value)) < 1000
+    for name in ("a" * 10**6, "\udcff" * 10**6, "\n" * 10**6):
+        assert len(naming.shown(name)) <= naming.LONGEST_SHOWN + 3
+    assert naming.shown("x" * 1000) == "x" * 1000
+    with pytest.raises(FeaturesError) as caught:
+        read_list("\udcff" * 10**5)
+    assert len(str(caught.value)) < 1200
 
 
 # ---- by name ----------------------------------------------------------------------------------
