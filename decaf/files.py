@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from collections.abc import Iterator
@@ -69,13 +70,27 @@ def read_file(path: str | os.PathLike[str], most: int, what: str = "a file") -> 
     return data
 
 
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Put new names on the disk, where the system lets a folder be opened for that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 @contextmanager
 def replacing(
-    path: str | os.PathLike[str], temporary: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    temporary: str | os.PathLike[str] | None = None,
+    *,
+    replace: bool = True,
 ) -> Iterator[BinaryIO]:
     """Write beside the target, make sure that it is on the disk, then take the target's name.
 
-    Who opens `path` meanwhile, or after a failure, finds what was there before.
+    Who opens `path` meanwhile, or after a failure, finds what was there before.  When this ends
+    the new name is on the disk, too.
 
     Parameters
     ----------
@@ -83,9 +98,10 @@ def replacing(
         The target; its folder must exist.  Where it is a symbolic link, what it points to is
         replaced, and the link stays.
     temporary : path, optional
-        Where to write, on the same disk.  Left out, a random name beside the target, which no
-        other writer uses but which stays behind after a kill; a name that is given is used
-        again the next time, so the caller must keep others from it.
+        Where to write, on the same disk; must not exist.  Left out, a random name beside the
+        target.  Either stays behind after a kill.
+    replace : bool
+        Whether there may be a file at `path`, or a link; if not, none is ever followed.
 
     Yields
     ------
@@ -98,15 +114,22 @@ def replacing(
     OSError
         If it cannot be written.
     """
-    target = Path(os.path.realpath(path))
-    fresh = temporary is None
+    target = Path(os.path.realpath(path)) if replace else Path(path)
     temporary = Path(temporary or target.with_name(f".decaf-{os.urandom(8).hex()}.tmp"))
+    file = temporary.open("x+b")  # exclusively: never a file or link of somebody else
     try:
-        with temporary.open("x+b") if fresh else temporary.open("w+b") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
+        if replace:
+            os.replace(temporary, target)
+        elif os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "it appeared meanwhile", str(target))
+        else:
+            os.rename(temporary, target)  # which on Windows replaces nothing by itself
+    except BaseException:
         with suppress(OSError):
             temporary.unlink()
+        raise
+    sync_folder(target.parent)

@@ -121,13 +121,19 @@ class File:
         if features:
             self._most_items += len(data) // SPARSEST
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
+        self._nodes: dict[int, Node] = {}
         if data[: len(SIGNATURE)] != SIGNATURE:
             advice = "(decaf convert reads files of other programs)"
             refuse("the file", "HDF5, with its signature in front", f"{bytes(data[:8])!r} {advice}")
         self.root = self._superblock()
 
     def node(self, address: int) -> Node:
-        """Read the object header at an address."""
+        """Read the object header at an address, once: many links may lead to it."""
+        if address not in self._nodes:
+            self._nodes[address] = self._node(address)
+        return self._nodes[address]
+
+    def _node(self, address: int) -> Node:
         node = Node()
         found: dict[int, bytes] = {}
         for kind, body in self._messages(address):
@@ -272,8 +278,8 @@ class File:
         for start, size in blocks:  # grows by continuations
             block = Cursor(self.data, start, size)
             while block.left >= (4 + 2 * track_order if new else 8):
-                self._count()
                 kind, length, flags = block.uint(1 if new else 2), block.uint(2), block.uint(1)
+                self._count(1 + length // 1024)  # headers may overlap, too
                 block.take(2 * track_order if new else 3)
                 body = block.take(length)
                 if kind not in UNDERSTOOD:
@@ -378,6 +384,8 @@ class File:
         for size in sizes:
             parts.append(message.take(size))
             message.take(-size % 8 if version == 1 else 0)
+        if len(parts[0]) > LONGEST_NAME:
+            refuse("names of attributes", f"at most {LONGEST_NAME:,} bytes", f"{len(parts[0]):,}")
         name = parts[0].partition(b"\0")[0].decode(errors="backslashreplace")
         if name in attributes:
             refuse("attributes", "of different names", f"{name[:50]!r} twice")

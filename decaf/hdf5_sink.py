@@ -42,13 +42,12 @@ def writing(stream: BinaryIO, **layout: Any) -> Iterator[tuple[h5py.File, Callab
     import h5py
 
     sink = Sink(stream)
-    with _held_back() as interrupted:
+    with _signals_held_back() as let_through:
 
         def check() -> None:
             if sink.error:
                 raise sink.error
-            if interrupted():
-                raise KeyboardInterrupt
+            let_through()
 
         with h5py.File(sink, "w", **layout) as file:
             yield file, check
@@ -57,20 +56,31 @@ def writing(stream: BinaryIO, **layout: Any) -> Iterator[tuple[h5py.File, Callab
 
 
 @contextmanager
-def _held_back() -> Iterator[Callable[[], bool]]:
-    """Note Ctrl-C, and let it do afterwards what it would have done; yield whether it came."""
-    elsewhere = threading.current_thread() is not threading.main_thread()  # gets no signals
-    if elsewhere or signal.getsignal(signal.SIGINT) is None:  # or a handler that is not Python's
-        yield lambda: False
+def _signals_held_back() -> Iterator[Callable[[], None]]:
+    """Note the signals that Python code handles; yield what calls the handlers of those noted.
+
+    They are called at the end, too.
+    """
+    if threading.current_thread() is not threading.main_thread():  # the others get no signals
+        yield lambda: None
         return
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     noted: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+
+    def let_through() -> None:
+        while noted:
+            number = noted.pop(0)
+            handlers[number](number, None)  # type: ignore[misc, operator, index]
+
     try:
-        yield lambda: bool(noted)
+        for number in handlers:
+            signal.signal(number, lambda number, _: noted.append(number))
+        yield let_through
     finally:
-        signal.signal(signal.SIGINT, before)
-    if noted:
-        signal.raise_signal(signal.SIGINT)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        let_through()
 
 
 class Sink(io.RawIOBase):

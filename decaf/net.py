@@ -124,7 +124,7 @@ class DecafNet:
     ) -> None:
         if not (weights is None or isinstance(weights, (str, os.PathLike))):
             raise WeightsError(f"weights must be a path or None; got {type(weights).__name__}")
-        _at_least_one("max_pixels", max_pixels)
+        at_least_one("max_pixels", max_pixels)
         self._asked = {
             "weights": (
                 weights if weights is None or zoo.is_name(weights) else os.path.abspath(weights)
@@ -285,7 +285,7 @@ class DecafNet:
         ShapeError
             If there is not one score a class.
         """
-        _at_least_one("k", k)
+        at_least_one("k", k)
         values = np.asarray(scores)
         classes = self.architecture.classes
         fits = values.ndim in (1, 2) and values.shape[-1] == classes
@@ -360,7 +360,7 @@ class DecafNet:
         ArchitectureError
             If there is no such layer; the message lists what there is.
         """
-        _at_least_one("batch_size", batch_size)
+        at_least_one("batch_size", batch_size)
         values = np.asarray(x)
         shape = self.architecture.input_shape
         if values.dtype.kind != "f" or values.dtype.itemsize not in (4, 8):
@@ -441,7 +441,7 @@ class DecafNet:
         ImageError
             If a photo cannot be used, or there is none.
         """
-        _at_least_one("repeat", repeat)
+        at_least_one("repeat", repeat)
         # Read what can be read only once, so that every repetition finds the same.
         batch = [
             (photo.read() if hasattr(photo, "read") else photo, name)
@@ -496,7 +496,7 @@ class DecafNet:
         Photos that cannot be used are noted in ``failed`` under their number, and their rows
         mean nothing; without ``failed`` the first of them raises.
         """
-        _at_least_one("batch_size", batch_size)
+        at_least_one("batch_size", batch_size)
         crops = CROPS if oversample else 1
         names = self._in_order(layers)
         done = 0
@@ -563,6 +563,7 @@ def _named(asked: dict[str, str], found: dict[str, Array]) -> dict[str, Array]:
     }
 
 
-def _at_least_one(name: str, value: int) -> None:
+def at_least_one(name: str, value: int) -> None:
+    """Raise a ShapeError unless it is a whole number of at least 1."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ShapeError(f"{name} must be a whole number; expected at least 1, got {value!r}")

@@ -9,11 +9,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from decaf.cli.network import add_network_options, load_network
-from decaf.cli.terminal import Commands, positive, printable, say, unusable
+from decaf.cli.terminal import (
+    Commands,
+    positive,
+    printable,
+    progress_bar,
+    say,
+    unusable,
+    warnings_on_stderr,
+)
 
 if TYPE_CHECKING:
-    from decaf.features.pipeline import Block
+    from decaf.features.contents import Block
     from decaf.features.sources import Source
+    from decaf.net import DecafNet
 
 HELP = """\
 Compute features of photos, and write them to one file.
@@ -35,6 +44,8 @@ FILE is HDF5: (N, D) float32 under the name of each layer, `paths`, `labels`, `f
 attribute `info` what made them.
 """
 
+DEFAULT_LAYER = "relu6"  # DeCAF6 in the paper
+LAST = 8  # layers to choose from
 FAILURES_SHOWN = 20
 SECONDS_BETWEEN_LINES = 60.0
 
@@ -54,7 +65,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
     add("-o", "--output", required=True, metavar="FILE", help="must not exist")
     add(
         "--layers",
-        default="relu6",
+        type=_names,
         metavar="L,L",
         help="layers, with commas between them (default: relu6); `decaf info` lists them",
     )
@@ -71,23 +82,29 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         help="of FILE (default: as its name ends)",
     )
     add("--workers", type=positive, metavar="K", help="threads that read (default: cores + 1)")
-    add("--batch-size", type=positive, metavar="N", help="photos a thread computes at once")
+    add(
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="crops a thread computes at once (default: 16)",
+    )
     add_network_options(add)
     return command
 
 
 def _features(arguments: argparse.Namespace) -> int:
     from decaf.errors import DecafError
-    from decaf.features.extraction import BATCH_SIZE, extract
+    from decaf.features.extraction import extract
+    from decaf.features.pipeline import BATCH_SIZE
 
     try:
         photos = _photos(arguments)
         net = load_network(arguments)
-        with _Progress(photos) as progress:
+        with _Progress(photos) as progress, warnings_on_stderr():
             features = extract(
                 photos,
                 arguments.output,
-                layers=[name.strip() for name in arguments.layers.split(",")],
+                layers=arguments.layers or _default_layers(net),
                 net=net,
                 oversample=arguments.oversample,
                 pooling=arguments.pooling,
@@ -107,6 +124,23 @@ def _features(arguments: argparse.Namespace) -> int:
         say(f"decaf: {failed:,} of {len(photos):,} photos could not be read", sys.stderr, None)
     say(printable(arguments.output), sys.stdout, None)
     return 1 if failed else 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _default_layers(net: DecafNet) -> list[str]:
+    """The paper's best features, where the network has them."""
+    from decaf.errors import ArchitectureError
+
+    if DEFAULT_LAYER in net.architecture.inputs:
+        return [DEFAULT_LAYER]
+    last = ", ".join(layer.name for layer in net.architecture.layers[-LAST:])
+    raise ArchitectureError(
+        f"--layers must be said for {net.architecture.name}, which has no {DEFAULT_LAYER}, the "
+        f"default; its last ones are {last} (`decaf info` lists all)"
+    )
 
 
 def _photos(arguments: argparse.Namespace) -> list[Source]:
@@ -150,7 +184,7 @@ class _Progress:
         """Show that another block is finished."""
         if self.first is None:
             self.first = block.first
-            self.bar = _bar(block.first, len(self.photos))
+            self.bar = progress_bar(len(self.photos), block.first)
         for index, reason in block.failed.items():
             self._show_failure(self.photos[index].path, reason)
         if self.bar:
@@ -169,11 +203,3 @@ class _Progress:
             say(f"decaf: {printable(path)}: {printable(reason)}", sys.stderr, self.bar)
         elif self.failed == FAILURES_SHOWN + 1:
             say("decaf: further failures are listed in the file alone", sys.stderr, self.bar)
-
-
-def _bar(done: int, total: int) -> Any:
-    if not (sys.stderr and sys.stderr.isatty()):
-        return None
-    from tqdm import tqdm
-
-    return tqdm(initial=done, total=total, unit="photo", file=sys.stderr)

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from decaf.cli.network import add_network_options, load_network
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HELP = """\
-Draw a picture and print its path.  Needs matplotlib: pip install 'decaf[plots]'.
+Draw a picture and print its path.  Needs matplotlib: pip install matplotlib.
 
   decaf plot filters -o filters.png
   decaf plot activations cat.jpg --layer relu2 -o maps.png
@@ -26,10 +27,12 @@ Draw a picture and print its path.  Needs matplotlib: pip install 'decaf[plots]'
   decaf plot times cat.jpg -o times.png
 
 `tsne` opens the photos by the paths in the feature file, so start it where `decaf features` was
-started; photos that are not found are dots.
+started; photos that are not found are dots.  For a feature file from a stranger say
+--no-thumbnails: its paths decide which photos on this computer are opened and drawn.
 
 The suffix of the picture says its format: .png, .svg or .pdf.  A picture that is there already is
-replaced, whole or not at all.  The same input gives the same bytes (but `times`, which measures).
+replaced, whole or not at all.  The same input gives the same bytes (but `times`, which measures);
+of matplotlib's settings only the fonts count.
 The exit status is 1 when a photo cannot be used; 2 for wrong usage, unusable weights or features,
 no matplotlib, or a picture that cannot be written.
 """
@@ -39,7 +42,9 @@ METADATA: dict[str, dict[str, Any]] = {
     ".svg": {"Creator": None, "Date": None},
     ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
+SALT = {"svg.hashsalt": "decaf"}  # or names in an SVG would be random
 LEAST_DPI, MOST_DPI = 30, 600
+MOST_PIXELS = 10**8  # of a picture; matplotlib takes up to 20 bytes for each
 
 
 def add_to(commands: Commands) -> argparse.ArgumentParser:
@@ -72,7 +77,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         "--window",
         type=positive,
         metavar="P",
-        help="side of the grey square in pixels of the network's input (default: a fifth of it)",
+        help="side of the square in pixels of the network's input (default: a fifth of it)",
     )
     add(
         "--stride",
@@ -83,20 +88,20 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
 
     add = _kind(kinds, "top", _top, "a photo and its most probable classes")
     _photo(add)
-    add("--top", type=positive, default=5, metavar="K", help="how many (default: 5)")
+    add("--top", type=positive, default=5, metavar="K", help="how many, up to 50 (default: 5)")
 
     add = _kind(kinds, "tsne", _tsne, "the photos of a feature file, similar ones together")
     add("features", metavar="FILE", help="as `decaf features` writes it")
     add("--layer", metavar="L", help="default: the first of the file")
-    add("--no-thumbnails", action="store_true", help="dots only, no photos")
+    add("--no-thumbnails", action="store_true", help="dots only; opens no photos")
     add(
         "--perplexity",
         type=float,
         default=30.0,
         metavar="P",
-        help="about how many neighbours each photo keeps near (default: 30)",
+        help="about how many neighbours each photo keeps near, at least 1 (default: 30)",
     )
-    add("--seed", type=_whole, default=0, metavar="S", help="of random numbers (default: 0)")
+    add("--seed", type=_seed, default=0, metavar="S", help="of random numbers (default: 0)")
     add(
         "--sample",
         type=positive,
@@ -137,10 +142,13 @@ def _photo(add: Callable[..., Any]) -> None:
 
 def _plot(arguments: argparse.Namespace) -> int:
     from decaf.errors import DecafError, ImageError
+    from decaf.plots.canvas import need_matplotlib
 
     try:
         suffix = _checked(arguments.output)
-        _write(arguments.draw(arguments), arguments.output, suffix, arguments.dpi)
+        need_matplotlib()
+        with _own_style():
+            _write(arguments.draw(arguments), arguments.output, suffix, arguments.dpi)
     except ImageError as error:
         say(f"decaf: {printable(str(error))}", sys.stderr, None)
         return 1
@@ -165,16 +173,30 @@ def _checked(path: str) -> str:
     return suffix
 
 
+def _own_style() -> AbstractContextManager[None]:
+    """The settings with which matplotlib comes, but the user's fonts."""
+    import matplotlib
+    import matplotlib.style
+
+    given = matplotlib.rcParams
+    fonts: dict[str, Any] = {k: given[k] for k in given if k.startswith("font.")}
+    del fonts["font.size"]  # every text has its own
+    return matplotlib.style.context(["default", fonts, SALT])
+
+
 def _write(figure: Figure, path: str, suffix: str, dpi: int) -> None:
     """Write the picture whole or not at all; the same picture always in the same bytes."""
-    import matplotlib
-
     from decaf.errors import DecafError
     from decaf.files import replacing
 
+    wide, high = (round(side * dpi) for side in figure.get_size_inches())
+    if wide * high > MOST_PIXELS:
+        raise DecafError(
+            f"{path}: a picture must have at most {MOST_PIXELS:,} pixels; got {wide:,}×{high:,} "
+            f"at --dpi {dpi}"
+        )
     drawn = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "decaf"}):  # or names in it would be random
-        figure.savefig(drawn, format=suffix[1:], dpi=dpi, metadata=METADATA[suffix])
+    figure.savefig(drawn, format=suffix[1:], dpi=dpi, metadata=METADATA[suffix])
     try:
         with replacing(path) as file:
             file.write(drawn.getbuffer())
@@ -243,6 +265,13 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
     return int(text)
+
+
+def _seed(text: str) -> int:
+    value = _whole(text)
+    if value >= 2**32:
+        raise argparse.ArgumentTypeError(f"must be below 2**32, got {value}")
+    return value
 
 
 def _dpi(text: str) -> int:

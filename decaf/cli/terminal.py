@@ -50,13 +50,13 @@ def warnings_on_stderr() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def progress_bar(total: int) -> Any:
+def progress_bar(total: int, done: int = 0) -> Any:
     """Return a tqdm bar where it helps somebody: many photos, and a person who looks on."""
-    if total <= MANY or not sys.stderr.isatty():
+    if total <= MANY or not (sys.stderr and sys.stderr.isatty()):
         return None
     from tqdm import tqdm
 
-    return tqdm(total=total, unit="photo", file=sys.stderr)
+    return tqdm(initial=done, total=total, unit="photo", file=sys.stderr)
 
 
 def say(text: str, stream: TextIO | None, bar: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a feature file holds, whether it lies in a journal, in a file, or nowhere yet."""
+"""What photos gave, a block at a time, and what a feature file holds, wherever it lies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,26 @@ from numpy.typing import NDArray
 from decaf.errors import FeaturesError
 
 Array: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What some photos in a row gave.
+
+    Attributes
+    ----------
+    first, count : int
+        Photos number ``first`` to ``first + count - 1`` of the list.
+    failed : dict of int to str
+        Number in the list, and what was wrong, of those that could not be read.
+    values : dict of str to ndarray
+        Layer as asked for -> (count - len(failed), D) float32, the rows of the others in order.
+    """
+
+    first: int
+    count: int
+    failed: dict[int, str]
+    values: dict[str, Array]
 
 
 @dataclass(frozen=True)

@@ -11,32 +11,41 @@ and a journal that lacks at most the chunk that was being collected.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.errors import FeaturesError
-from decaf.features.contents import Features
+from decaf.features.begin import (
+    begin,
+    check_free,
+    check_same,
+    check_space,
+    size_of_texts,
+    tidy,
+    usable,
+)
+from decaf.features.beside import journal_of, output_of
+from decaf.features.contents import Block, Features
+from decaf.features.file_parquet import need_pyarrow
 from decaf.features.files import choose_format, load_features, write_features
-from decaf.features.journal import Chunk, Journal
-from decaf.features.pipeline import Block, compute, widths
-from decaf.features.request import describe, differences
-from decaf.features.sources import Source, find_photos
+from decaf.features.journal import Journal
+from decaf.features.pipeline import BATCH_SIZE, check_numbers, compute, widths
+from decaf.features.request import describe
+from decaf.features.sources import Found, Source, find_photos
 from decaf.features.texts import check_layer_names
 from decaf.net import DecafNet
 
-BATCH_SIZE = 16  # a stream's values then stay in the cache of its core
 # A chunk of the journal is full when it has one of these.
 CHUNK_PHOTOS, CHUNK_BYTES, CHUNK_SECONDS = 256, 2**23, 5.0
 
 
 def extract(
-    photos: Iterable[str | os.PathLike[str]] | Sequence[Source],
+    photos: Iterable[str | os.PathLike[str]] | Sequence[Source] | Found,
     output: str | os.PathLike[str],
     *,
     layers: str | Sequence[str] = "relu6",
@@ -56,7 +65,7 @@ def extract(
     ----------
     photos : paths, or sequence of Source
         Folders, archives (``.zip``, ``.tar``) and photos, see
-        ``decaf.features.sources.find_photos``; or what that or ``read_list`` found.
+        ``decaf.features.sources.find_photos``; or what that or ``read_list`` returned.
     output : path
         The file to write; must not exist.
     layers : str or sequence of str
@@ -90,30 +99,37 @@ def extract(
     ------
     FeaturesError
         Before any work if there are no photos, the output exists, there is too little space on
-        the disk, or what was begun is not this extraction; later if the disk fills, in which
-        case ``resume=True`` goes on when there is space.
+        the disk, what was begun is not this extraction, or somebody else's files have the names
+        of those beside the output; later if the disk fills, in which case ``resume=True`` goes
+        on when there is space.
     ArchitectureError, WeightsError
         If there is no such layer, or the weights cannot be used.
     """
     target = Path(output)
     kind = choose_format(target, format)
-    names = (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
+    if kind == "parquet":
+        need_pyarrow()
+    check_numbers(batch_size, workers)
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
     if net is None:
         net = DecafNet(weights)
     width = widths(net, names, pooling)
     check_layer_names(names)
-    _check_free(target, resume)
+    with usable(target):
+        check_free(target, resume)
     sources = _sources(photos)
     request = describe(net, sources, names, oversample, pooling)
 
-    journal_path = target.with_name(f"{target.name}.partial")
-    if target.exists():  # and resume is set
+    journal_path = journal_of(target)
+    if os.path.lexists(target):  # and resume is set
         finished = load_features(target)
-        _check_same(target, finished.info, request)
-        _tidy(journal_path)
+        check_same(target, request, finished.info)
+        tidy(journal_path, request)
         return finished
-    _check_space(target, len(sources) * sum(width.values()) * 4, journal_path)
-    journal = _begin(journal_path, request, width, resume)
+    with usable(target):
+        size = len(sources) * sum(width.values()) * 4
+        check_space(target, size + size_of_texts(sources, kind), size, journal_path)
+        journal = begin(journal_path, request, width, resume)
     try:
         blocks = compute(
             net, sources, names, oversample=oversample, pooling=pooling, batch_size=batch_size,
@@ -122,75 +138,25 @@ def extract(
         with closing(blocks):
             _record(blocks, journal, on_block)
         # A fixed name, safe under the lock of the journal, so that kills leave one file at most.
-        unfinished = journal_path.with_name(f"{journal_path.name}.output")
-        write_features(target, _contents(journal, sources, request), kind, unfinished)
+        contents = _contents(journal, sources, request)
+        write_features(target, contents, kind, output_of(journal_path), replace=False)
+        finished = load_features(target)  # before the journal goes, which could make it again
         journal.remove()
     finally:
         journal.close()
-    return load_features(target)
+    return finished
 
 
-def _sources(photos: Iterable[str | os.PathLike[str]] | Sequence[Source]) -> Sequence[Source]:
-    if isinstance(photos, (str, os.PathLike)):
-        photos = (photos,)
-    given = photos if isinstance(photos, Sequence) else tuple(photos)
+def _sources(
+    photos: Iterable[str | os.PathLike[str]] | Sequence[Source] | Found,
+) -> Sequence[Source]:
+    """Return the photos that are meant, found already or to be found."""
+    if isinstance(photos, Found):
+        return photos.photos
+    given: list[Any] = [photos] if isinstance(photos, (str, os.PathLike)) else list(photos)
     if given and all(isinstance(photo, Source) for photo in given):
-        return given  # type: ignore[return-value]
-    return find_photos(given).photos  # type: ignore[arg-type]
-
-
-def _check_free(target: Path, resume: bool) -> None:
-    """Make sure that the output can be created, and would replace nothing."""
-    if not target.parent.is_dir():
-        raise FeaturesError(f"{target}: must lie in a folder that exists; got {target.parent}")
-    if target.is_dir():
-        raise FeaturesError(f"{target}: must be the name of a file; got a folder")
-    if target.exists() and not resume:
-        raise FeaturesError(f"{target}: must not exist; remove it, or choose another name")
-
-
-def _check_same(path: Path, then: dict[str, object], now: dict[str, object]) -> None:
-    if different := differences(then, now):
-        raise FeaturesError(
-            f"{path}: must be of the same extraction to be resumed; expected no difference, "
-            f"got {different}"
-        )
-
-
-def _begin(path: Path, request: dict[str, object], width: dict[str, int], resume: bool) -> Journal:
-    """Open the journal of this extraction, or create it."""
-    if not path.exists():
-        return Journal.create(path, request, width)
-    if not resume:
-        raise FeaturesError(
-            f"{path}: must not exist; an extraction was begun here: resume it, or remove the file"
-        )
-    journal = Journal.open(path)
-    try:
-        _check_same(path, journal.header, request)
-    except FeaturesError:
-        journal.close()
-        raise
-    return journal
-
-
-def _tidy(journal: Path) -> None:
-    """Remove what a kill left beside an output that was just finished."""
-    for suffix in ("", ".lock", ".new", ".output"):
-        with suppress(OSError):
-            journal.with_name(f"{journal.name}{suffix}").unlink()
-
-
-def _check_space(target: Path, size: int, journal: Path) -> None:
-    """Refuse what cannot fit: the journal and the output, which for a moment are both there."""
-    begun = journal.stat().st_size if journal.exists() else 0
-    needed = 2 * size - min(begun, size)
-    free = shutil.disk_usage(target.parent).free
-    if needed > free:
-        raise FeaturesError(
-            f"{target}: must fit on its disk; expected {needed:,} bytes free for the features "
-            f"and their journal, got {free:,}"
-        )
+        return given
+    return find_photos(given).photos
 
 
 def _record(
@@ -211,6 +177,8 @@ def _record(
             if on_block:
                 on_block(block)
     except KeyboardInterrupt:
+        # It may have come when they were appended and still waiting.
+        waiting = [block for block in waiting if block.first >= journal.done]
         if waiting:
             journal.append(_joined(waiting))
         raise
@@ -218,8 +186,8 @@ def _record(
         journal.append(_joined(waiting))
 
 
-def _joined(blocks: list[Block]) -> Chunk:
-    return Chunk(
+def _joined(blocks: list[Block]) -> Block:
+    return Block(
         blocks[0].first,
         sum(block.count for block in blocks),
         {index: reason for block in blocks for index, reason in block.failed.items()},
@@ -230,7 +198,7 @@ def _joined(blocks: list[Block]) -> Chunk:
     )
 
 
-def _contents(journal: Journal, sources: Sequence[Source], request: dict[str, object]) -> Features:
+def _contents(journal: Journal, sources: Sequence[Source], request: dict[str, Any]) -> Features:
     """Return what a finished journal holds."""
     reasons: dict[int, str] = {}
     for chunk in journal.chunks():

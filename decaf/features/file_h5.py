@@ -41,24 +41,25 @@ from decaf.errors import FeaturesError
 from decaf.features.blocks import named, regroup, rows_at_once
 from decaf.features.contents import Array, Features
 from decaf.features.texts import (
+    LONGEST_TEXT,
     Pairs,
     Texts,
     as_bytes,
     check_layer_names,
     check_layers,
+    check_text,
     from_json,
     to_json,
 )
 from decaf.hdf5 import WIDEST, Dataset, File, Node
 from decaf.hdf5_data import STRING
-from decaf.hdf5_sink import Sink
+from decaf.hdf5_sink import writing
 from decaf.json_file import LARGEST_JSON
 
 __all__ = ["check_layer_names", "read", "write"]
 
 FORMAT = "decaf-features"
 FORMAT_VERSION = 1
-LONGEST_TEXT = 2**24  # bytes
 OTHERS = {"decaf-weights": "the weights of a network: `decaf info` tells what is in them"}
 
 
@@ -79,8 +80,6 @@ def write(stream: BinaryIO, features: Features) -> None:
     OSError
         If it cannot be written.
     """
-    import h5py
-
     check_layers(features.layers)
     attributes = {
         "format": FORMAT,
@@ -88,9 +87,8 @@ def write(stream: BinaryIO, features: Features) -> None:
         "layers": to_json("layers", {"layers": list(features.layers)}),
         "info": to_json("info", features.info),
     }
-    sink = Sink(stream)
     # The oldest layout is what every HDF5 library reads, and decaf.hdf5 too.
-    with h5py.File(sink, "w", libver=("earliest", "v108")) as file:
+    with writing(stream, libver=("earliest", "v108")) as (file, check):
         for name, value in attributes.items():
             file.attrs[name] = value
         for layer, width in features.layers.items():
@@ -98,8 +96,7 @@ def write(stream: BinaryIO, features: Features) -> None:
             dataset = _create(file, layer, (len(features), width), rows, "<f4")
             for start, block in enumerate(regroup(features, layer, rows)):
                 dataset[start * rows : start * rows + len(block)] = block
-                if sink.error:
-                    raise sink.error
+                check()
         failed = [text for pair in features.failed for text in pair]
         texts: dict[str, tuple[Sequence[str], tuple[int, ...]]] = {
             "paths": (features.paths, (len(features),)),
@@ -108,10 +105,7 @@ def write(stream: BinaryIO, features: Features) -> None:
         }
         for name, (values, shape) in texts.items():
             _write_texts(file, name, values, shape)
-            if sink.error:
-                raise sink.error
-    if sink.error:
-        raise sink.error
+            check()
 
 
 def _create(file: Any, name: str, shape: tuple[int, ...], rows: int, dtype: Any) -> Any:
@@ -127,7 +121,7 @@ def _write_texts(file: Any, name: str, texts: Sequence[str], shape: tuple[int, .
 
     if len(texts) != int(np.prod(shape)):
         raise FeaturesError(f"{name} must be {shape[0]:,}; got {len(texts):,}")
-    longest = max(1, max((len(as_bytes(text)) for text in texts), default=1))
+    longest = max(1, max((check_text(name, text) for text in texts), default=1))
     each = int(np.prod(shape[1:]))
     rows = rows_at_once(longest * each)
     kind = h5py.string_dtype("utf-8", longest)

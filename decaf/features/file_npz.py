@@ -31,7 +31,15 @@ from decaf.cursor import Buffer, Cursor
 from decaf.errors import FeaturesError
 from decaf.features.blocks import AT_ONCE, named, regroup, rows_at_once
 from decaf.features.contents import Array, Features
-from decaf.features.texts import Pairs, Texts, check_layers, from_json, to_json
+from decaf.features.texts import (
+    LARGEST_D,
+    Pairs,
+    Texts,
+    check_layers,
+    check_text,
+    from_json,
+    to_json,
+)
 from decaf.formats.npy import MAGIC
 from decaf.formats.npz import NO_DATE, SUFFIX
 from decaf.formats.zip import STORED, Entry, entries
@@ -81,6 +89,9 @@ def write(stream: BinaryIO, features: Features) -> None:
         ):
             if len(texts) != math.prod(shape):
                 raise FeaturesError(f"{name} must be {math.prod(shape):,}; got {len(texts):,}")
+            if name != "info":
+                for text in texts:
+                    check_text(name, text)
             longest = max(1, max((len(_escaped(text)) for text in texts), default=1))
             dtype = f"<U{longest}"
             _write(archive, name, dtype, shape, _characters(texts, dtype))
@@ -193,6 +204,8 @@ def _array(data: Buffer, name: str, entry: Entry) -> NDArray[np.generic]:
         )
     count = math.prod(shape)
     if not count:
+        if max(shape) > LARGEST_D:  # nothing else limits an axis beside one of 0
+            raise FeaturesError(f"{name:.100}: axes must be at most {LARGEST_D:,}; got {shape}")
         return np.zeros(shape, f"<{match[1]}")
     return np.frombuffer(data, f"<{match[1]}", count, part.at).reshape(shape)
 

@@ -36,14 +36,14 @@ ROW_GROUP = 2**25  # bytes of features
 LARGEST_METADATA = 2**26  # bytes of JSON; a library reads at most 100 million
 
 
-def _pyarrow() -> Any:
+def need_pyarrow() -> Any:
+    """Return pyarrow; FeaturesError where it is missing."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise FeaturesError(
-            "Parquet must have pyarrow installed (pip install decaf[parquet]); "
-            f"got {str(error)[:200]}"
+            f"Parquet must have pyarrow installed (pip install pyarrow); got {str(error)[:200]}"
         ) from error
     return pyarrow
 
@@ -65,7 +65,7 @@ def write(stream: BinaryIO, features: Features) -> None:
     OSError
         If it cannot be written.
     """
-    pa = _pyarrow()
+    pa = need_pyarrow()
     check_layers(features.layers)
     metadata = {
         "format": FORMAT,
@@ -109,7 +109,7 @@ def read(path: str) -> Features:
     FeaturesError
         If pyarrow is missing, it is another file, or damaged; the message starts with the path.
     """
-    pa = _pyarrow()
+    pa = need_pyarrow()
     with _wrapped(path, pa), _open(path, pa) as file:
         schema = file.schema_arrow
         found = (schema.metadata or {}).get(KEY)

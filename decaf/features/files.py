@@ -35,7 +35,8 @@ def choose_format(output: str | os.PathLike[str], asked: str | None = None) -> s
     output : path
         Its name decides where nothing is asked for.
     asked : {None, "h5", "npz", "parquet"}
-        Wins over any name.
+        Wins over any name; but Parquet is read only under a name of its own, see
+        :func:`load_features`.
 
     Returns
     -------
@@ -45,13 +46,15 @@ def choose_format(output: str | os.PathLike[str], asked: str | None = None) -> s
     Raises
     ------
     FeaturesError
-        For a format that is not known, and a name that says none.
+        For a format that is not known, a name that says none, and Parquet under another.
     """
+    suffix = Path(output).suffix.lower()
     if asked is not None:
         if asked not in FORMATS:
             raise FeaturesError(f"the format must be {', '.join(FORMATS)}; got {asked!r}")
+        if asked == "parquet" and suffix not in FORMATS[asked]:
+            raise FeaturesError(f"{output}: must end with .parquet to be Parquet; got {suffix!r}")
         return asked
-    suffix = Path(output).suffix.lower()
     for name, suffixes in FORMATS.items():
         if suffix in suffixes:
             return name
@@ -66,6 +69,8 @@ def write_features(
     features: Features,
     format: str,
     temporary: str | os.PathLike[str] | None = None,
+    *,
+    replace: bool = True,
 ) -> None:
     """Write a feature file under a temporary name, and rename it when it is on the disk.
 
@@ -74,13 +79,15 @@ def write_features(
     Parameters
     ----------
     path : path
-        Where to; the folder must exist.  A file that is there is replaced.
+        Where to; the folder must exist.
     features : Features
         What to write; read a block at a time.
     format : {"h5", "npz", "parquet"}
         How; see ``file_h5``, ``file_npz`` and ``file_parquet``.
     temporary : path, optional
         As for `decaf.files.replacing`.
+    replace : bool
+        Whether a file that is there is replaced, or refused.
 
     Raises
     ------
@@ -90,8 +97,13 @@ def write_features(
     """
     writer = WRITERS[choose_format(path, format)]
     try:
-        with replacing(path, temporary) as stream:
+        with replacing(path, temporary, replace=replace) as stream:
             writer(stream, features)
+    except FileExistsError as error:
+        raise FeaturesError(
+            f"{error.filename or path}: must not exist; got a file that appeared meanwhile: "
+            "remove or rename it"
+        ) from error
     except (OSError, ValueError) as error:  # a NUL in the path
         raise FeaturesError(
             f"{path}: must be a place to write to, with room for the features; got {error}"
@@ -102,7 +114,8 @@ def load_features(path: str | os.PathLike[str]) -> Features:
     """Open a feature file of any format, which is told by its contents.
 
     Rows are read, and compared with their checksums, when they are asked for; the rest is in
-    memory.  The file must not be overwritten or cut in place meanwhile; it may be replaced.
+    memory.  Only what is named ``.parquet`` is read as such, for that is left to a library that
+    trusts files.  The file must not be overwritten or cut in place meanwhile; it may be replaced.
 
     Raises
     ------
@@ -117,6 +130,8 @@ def load_features(path: str | os.PathLike[str]) -> Features:
         if data[:4] in (b"PK\3\4", b"PK\5\6"):
             return file_npz.read(data, name)
         if data[:4] == b"PAR1":
+            if Path(name).suffix.lower() not in FORMATS["parquet"]:
+                raise FeaturesError("a Parquet file must be named .parquet; got another name")
             return file_parquet.read(name)
         if data[: len(JOURNAL)] == JOURNAL:
             raise FeaturesError(
@@ -151,4 +166,4 @@ def export(
     chosen = choose_format(target, format)
     if os.path.lexists(target):
         raise FeaturesError(f"{target}: must not exist; got a file")
-    write_features(target, load_features(source), chosen)
+    write_features(target, load_features(source), chosen, replace=False)

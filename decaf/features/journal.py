@@ -11,33 +11,38 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decaf.errors import FeaturesError
+from decaf.features.beside import acquire, clear, new_of, open_plain, release
+from decaf.features.contents import Block
 from decaf.features.journal_records import (
     BEGINNING,
     LARGEST_HEADER,
     RECORD,
-    Chunk,
     check,
     decode,
     encode,
     read,
+    read_header,
     record,
     scan,
     write,
 )
 from decaf.features.texts import check_layers, to_json
+from decaf.files import sync_folder
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-__all__ = ["Chunk", "Journal"]
+__all__ = ["Accept", "Block", "Journal"]
 _log = logging.getLogger("decaf")
+
+Accept = Callable[[dict[str, Any]], None]  # raises a FeaturesError for the wrong header
 
 
 class Journal:
@@ -59,12 +64,14 @@ class Journal:
     layers: dict[str, int]
     done: int
 
-    def __init__(self, path: Path, lock: BaseFileLock) -> None:
+    def __init__(self, path: Path, lock: BaseFileLock, accept: Accept | None = None) -> None:
         """Open a journal that is locked; :meth:`open` and :meth:`create` are what to call."""
         self.path, self._lock = path, lock
-        self._file = FileIO(path, "r+")  # unbuffered: nothing is left to be written later
+        self._file = open_plain(path, "r+")  # unbuffered: nothing is left to be written later
         try:
             size = os.fstat(self._file.fileno()).st_size
+            if accept:  # before anything is read that takes time, or cut off
+                accept(read_header(self._file, size)[0])
             found = scan(self._file, size)
             self.header, self.layers, self.done = found.header, found.layers, found.done
             self._start, self._end = found.start, found.end
@@ -93,26 +100,28 @@ class Journal:
         path : path
             Must not exist; ``path.lock`` and, for a moment, ``path.new`` lie beside it.
         header : dict
-            What JSON can hold, in at most 4 MiB.
+            What JSON can hold, in at most 512 KiB.
         layers : dict of str to int
             Layer -> D.
 
         Raises
         ------
         FeaturesError
-            If there is a file of that name, another process writes it, it cannot be written,
-            or header or layers do not fit.
+            If there is a file of that name, or somebody else's of those beside it, another
+            process writes it, it cannot be written, or header or layers do not fit.
         """
         path = Path(path)
         check_layers(layers)
         text = to_json("the header", {"header": header, "layers": layers}, LARGEST_HEADER)
-        lock = _acquire(path)
+        lock = acquire(path)
         try:
-            if path.exists():
+            if os.path.lexists(path):
                 raise FeaturesError(f"{path}: must not exist; got a file")
-            temporary = path.with_name(f"{path.name}.new")  # one name, so that none pile up
+            temporary = new_of(path)  # one name, so that none pile up
+            clear(temporary, BEGINNING)
+            file = FileIO(temporary, "x")
             try:
-                with FileIO(temporary, "w") as file:
+                with file:
                     write(file, BEGINNING, *record(text.encode()))
                     os.fsync(file.fileno())
                 temporary.replace(path)
@@ -120,42 +129,50 @@ class Journal:
                 with suppress(OSError):
                     temporary.unlink()
                 raise
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
             return cls(path, lock)
         except BaseException as error:
-            _release(lock)
+            release(lock)
             if isinstance(error, OSError):
                 raise _not_written(path, error) from error
             raise
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Journal:
+    def open(cls, path: str | os.PathLike[str], accept: Accept | None = None) -> Journal:
         """Open a journal to go on with it.
 
         All of it is read and compared with its checksums, a piece at a time.  From the first
         record on that is damaged or not whole it is cut off, which the log says.
 
+        Parameters
+        ----------
+        path : path
+            Must be a file, no link.
+        accept : callable, optional
+            Is given the header, and raises a FeaturesError if it is not the right one.
+
         Raises
         ------
         FeaturesError
-            If there is none, it is another file or of another version, its header is damaged,
-            in all of which cases it is left alone, or another process writes it.
+            If there is none, it is another file or of another version, its header is damaged
+            or not accepted, in all of which cases it is left alone, or another process writes
+            it.
         """
         path = Path(path)
-        lock = _acquire(path)
+        lock = acquire(path)
         try:
-            if not path.is_file():
+            if not os.path.lexists(path):
                 raise FeaturesError(f"{path}: must be a journal; got no such file")
-            return cls(path, lock)
+            return cls(path, lock, accept)
         except BaseException as error:
-            _release(lock)
+            release(lock)
             if isinstance(error, OSError):
                 raise _not_written(path, error) from error
             if isinstance(error, FeaturesError):
                 raise FeaturesError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
             raise
 
-    def append(self, chunk: Chunk) -> None:
+    def append(self, chunk: Block) -> None:
         """Add a chunk; it is on the disk when this returns.
 
         Raises
@@ -178,10 +195,9 @@ class Journal:
             if isinstance(error, OSError):
                 raise _not_written(self.path, error) from error
             raise
-        self._end = self._file.tell()
-        self.done += chunk.count
+        self._end, self.done = self._file.tell(), self.done + chunk.count
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[Block]:
         """Yield the chunks from the first, one in memory at a time, compared with checksums again.
 
         Several iterators may be in use at once, in one thread.
@@ -211,7 +227,7 @@ class Journal:
     def close(self) -> None:
         """Close the file, and let others go on with it."""
         self._file.close()
-        _release(self._lock)
+        release(self._lock)
 
     def remove(self) -> None:
         """Close the file and delete it: what it held is in the output."""
@@ -221,7 +237,7 @@ class Journal:
         except OSError as error:
             raise _not_written(self.path, error) from error
         finally:
-            _release(self._lock)
+            release(self._lock)
 
     def __enter__(self) -> Journal:
         return self
@@ -235,47 +251,3 @@ def _not_written(path: Path, error: OSError) -> FeaturesError:
         f"{path}: must be a place to read and write; got {error} (what was finished before is "
         "kept: make room, then resume)"
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a new name on the disk, where the system lets a folder be opened for that."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _acquire(path: Path) -> BaseFileLock:
-    """Lock a journal against other processes, and other threads of this one."""
-    import filelock
-
-    place = path.with_name(f"{path.name}.lock")
-    in_use = f"{path}: must not be in use; another process is writing it"
-    if not path.parent.is_dir():  # which filelock would create
-        raise FeaturesError(f"{path}: must be a place to write; got no such folder")
-    try:
-        lock = filelock.FileLock(place, thread_local=False)
-        lock.acquire(timeout=0)
-        if not place.exists():  # the last owner deleted it while this one was let in
-            lock.release()
-            raise FeaturesError(in_use)
-    except filelock.Timeout as error:
-        raise FeaturesError(in_use) from error
-    except (OSError, NotImplementedError) as error:  # the latter where there are no locks
-        raise FeaturesError(
-            f"{path}: must be a place to write and to lock files; got {error}"
-        ) from error
-    return lock
-
-
-def _release(lock: BaseFileLock) -> None:
-    """Delete the lock's file, then let go; Windows deletes no file that is open."""
-    if not lock.is_locked:  # released before
-        return
-    if os.name == "nt":
-        lock.release()
-    with suppress(OSError):
-        os.unlink(lock.lock_file)
-    lock.release()

@@ -31,36 +31,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import FeaturesError
+from decaf.features.contents import Block
 from decaf.features.texts import check_layers, from_json, to_json
+from decaf.json_file import LARGEST_JSON
 
 MAGIC = b"decaf-journal "
 BEGINNING = MAGIC + b"1\n"
 RECORD = struct.Struct("<QI")
 SIZE = struct.Struct("<I")
-LARGEST_HEADER = 2**22  # bytes of JSON
+LARGEST_HEADER = LARGEST_JSON
 LARGEST_HEAD = 2**22  # bytes of a chunk's JSON
 LONGEST_REASON = 1000  # characters
 AT_ONCE = 2**20  # bytes that are read to compare a checksum
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Photos number ``first`` to ``first + count - 1`` of the list, finished.
-
-    Attributes
-    ----------
-    first, count : int
-        Which photos of the list.
-    failed : dict of int to str
-        Number in the list, and the reason, of those that could not be read.
-    values : dict of str to ndarray
-        Layer -> (count - len(failed), D) float32, the rows of the others in order.
-    """
-
-    first: int
-    count: int
-    failed: dict[int, str]
-    values: dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -75,8 +57,8 @@ class Scanned:
     wrong: FeaturesError | None  # why it ends there, if not because the file does
 
 
-def scan(file: BinaryIO | FileIO, size: int) -> Scanned:
-    """Read a journal of `size` bytes up to its end, or to the first record that is damaged.
+def read_header(file: BinaryIO | FileIO, size: int) -> tuple[dict[str, Any], dict[str, int], int]:
+    """Return header and layers of a journal of `size` bytes, and where its chunks start.
 
     Raises
     ------
@@ -98,8 +80,19 @@ def scan(file: BinaryIO | FileIO, size: int) -> Scanned:
         header, layers = _first(read(file, length))
     except FeaturesError as error:
         raise FeaturesError(f"the first record of the journal must be intact; {error}") from error
-    start = at = at + RECORD.size + length
-    done = 0
+    return header, layers, at + RECORD.size + length
+
+
+def scan(file: BinaryIO | FileIO, size: int) -> Scanned:
+    """Read a journal of `size` bytes up to its end, or to the first record that is damaged.
+
+    Raises
+    ------
+    FeaturesError
+        As :func:`read_header` does.
+    """
+    header, layers, start = read_header(file, size)
+    at, done = start, 0
     wrong: FeaturesError | None = None
     while at < size:
         try:
@@ -171,7 +164,7 @@ def _head(raw: bytes, length: int, layers: dict[str, int]) -> tuple[int, int, di
     return first, count, failed, start
 
 
-def encode(chunk: Chunk, done: int, layers: dict[str, int]) -> list[bytes | memoryview]:
+def encode(chunk: Block, done: int, layers: dict[str, int]) -> list[bytes | memoryview]:
     """Return the payload of the chunk behind photo `done`, in parts; values are not copied.
 
     Raises
@@ -201,7 +194,7 @@ def encode(chunk: Chunk, done: int, layers: dict[str, int]) -> list[bytes | memo
     return [SIZE.pack(len(text)), text, *values]
 
 
-def decode(payload: bytes, layers: dict[str, int]) -> Chunk:
+def decode(payload: bytes, layers: dict[str, int]) -> Block:
     """Return the chunk of a payload, its values as views of it.
 
     Raises
@@ -217,7 +210,7 @@ def decode(payload: bytes, layers: dict[str, int]) -> Chunk:
         flat = np.frombuffer(payload, "<f4", rows * width, at)
         values[layer] = flat.reshape(rows, width).astype(np.float32, copy=False)
         at += 4 * rows * width
-    return Chunk(first, count, failed, values)
+    return Block(first, count, failed, values)
 
 
 def record(*parts: bytes | memoryview) -> list[bytes | memoryview]:

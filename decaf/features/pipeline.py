@@ -16,33 +16,36 @@ the first layer sees, and stay in the cache of a core.
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.errors import ImageError
+from decaf.errors import FeaturesError, ImageError
+from decaf.features.contents import Block
+from decaf.features.naming import shown
 from decaf.features.pooling import check_pooling, pool, pooled_shape
-from decaf.image import Photo, load_rgb, printable
+from decaf.image import Photo, load_rgb
 from decaf.names import layer_name
-from decaf.net import DecafNet, mean_of_crops
+from decaf.net import DecafNet, at_least_one, mean_of_crops
 from decaf.plan_pool import PlanPool
 from decaf.prepare import CROPS, cut, normalise
 from decaf.threads import resolve
 
 BATCH_SIZE = 16  # a stream's values then stay in the cache of its core
+MOST_AT_ONCE = 512  # crops a block: more would save no time
 AHEAD = 2  # batches for each stream: one that is computed, and one that is decoded meanwhile
 
 Crops = list[NDArray[np.uint8]]
 
 
-class Source(Protocol):
-    """A photo that may be read: ``decaf.features.sources``."""
+class Openable(Protocol):
+    """A photo that may be read, such as a ``decaf.features.sources.Source``."""
 
     @property
     def path(self) -> str:
@@ -50,26 +53,6 @@ class Source(Protocol):
 
     def open(self) -> AbstractContextManager[Photo]:
         """Give the photo; called in any thread."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """What some photos in a row gave.
-
-    Attributes
-    ----------
-    first, count : int
-        Which photos of the list.
-    failed : dict of int to str
-        Number in the list -> what was wrong, without the name of the photo.
-    values : dict of str to ndarray
-        Layer as asked for -> (count - len(failed), D) float32, rows of the others in order.
-    """
-
-    first: int
-    count: int
-    failed: dict[int, str]
-    values: dict[str, NDArray[np.float32]]
 
 
 def widths(net: DecafNet, layers: Sequence[str], pooling: str | None = None) -> dict[str, int]:
@@ -89,9 +72,23 @@ def widths(net: DecafNet, layers: Sequence[str], pooling: str | None = None) -> 
     return {layer: int(np.prod(pooled_shape(shape, pooling))) for layer, shape in shapes.items()}
 
 
+def check_numbers(batch_size: int, workers: int | None) -> None:
+    """Check options of `compute`.
+
+    Raises
+    ------
+    ShapeError, DecafError
+        If one is no number that it may be.
+    """
+    at_least_one("batch_size", batch_size)
+    if workers is not None:
+        at_least_one("workers", workers)
+        resolve(workers)
+
+
 def compute(
     net: DecafNet,
-    photos: Sequence[Source],
+    photos: Sequence[Openable],
     layers: Sequence[str],
     *,
     oversample: bool = False,
@@ -106,7 +103,7 @@ def compute(
     ----------
     net : DecafNet
         Its ``threads`` is the number of streams.
-    photos : sequence of Source
+    photos : sequence of Openable
         What to read.
     layers : sequence of str
         Names as ``DecafNet.features`` takes them.
@@ -115,8 +112,8 @@ def compute(
     pooling : {None, "average", "max"}
         For layers of maps, see ``decaf.features.pooling``; done before crops are averaged.
     batch_size : int
-        How many crops a stream computes at once, all of a photo together; decides memory and
-        speed, never the result.
+        How many crops a stream computes at once, all of a photo together, and 512 at most;
+        decides memory and speed, never the result.
     workers : int, optional
         Threads that read and decode; by default one more than this process may use cores.
         More help where photos come from a slow disk or a network.
@@ -127,21 +124,32 @@ def compute(
     ------
     Block
         Of up to ``batch_size`` photos.
+
+    Raises
+    ------
+    FeaturesError
+        If the machine and no photo is to blame: no memory, too many open files, a disk that does
+        not answer, an archive that was changed meanwhile.
+    ShapeError, DecafError
+        If `batch_size` or `workers` is no number that it may be.
     """
     names = {layer: layer_name(net.architecture, layer) for layer in layers}
     outputs = tuple(name for name in net.architecture.inputs if name in names.values())
     crops = CROPS if oversample else 1
-    size = max(1, batch_size // crops)
+    check_numbers(batch_size, workers)
+    size = max(1, min(batch_size, MOST_AT_ONCE) // crops)
     streams = net.threads if net.backend == "cython" and len(photos) - start > size else 1
     plans = net.plans if streams == 1 else PlanPool(net.network, threads=1, idle=streams + 1)
 
-    def read(photo: Source) -> Crops | str:
+    def read(photo: Openable) -> Crops | str:
         try:
             with photo.open() as opened:
-                rgb = load_rgb(opened, max_pixels=net.max_pixels, name=photo.path)
+                rgb = load_rgb(opened, max_pixels=net.max_pixels, name=shown(photo.path))
             return cut(rgb, net.preprocessing, oversample=oversample)
         except ImageError as error:
-            return str(error).removeprefix(f"{printable(photo.path)}: ")
+            if _of_the_machine(error.__cause__):
+                raise FeaturesError(f"{error} (no fault of the photo: resume later)") from error
+            return str(error).removeprefix(f"{shown(photo.path)}: ")
 
     def run(first: int, results: list[Crops | str]) -> Block:
         failed = {i: r for i, r in enumerate(results, first) if isinstance(r, str)}
@@ -183,3 +191,13 @@ def compute(
     finally:  # also when the caller asks for no more
         readers.shutdown(wait=False, cancel_futures=True)
         computers.shutdown(wait=True, cancel_futures=True)
+
+
+# What the system says when it lacks something, not the photo.
+_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE)
+
+
+def _of_the_machine(cause: BaseException | None) -> bool:
+    if isinstance(cause, OSError):
+        return cause.errno in _OF_THE_MACHINE
+    return isinstance(cause, MemoryError)

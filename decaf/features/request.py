@@ -13,8 +13,11 @@ from typing import Any
 
 from decaf.features.pooling import pooled_shape
 from decaf.features.sources import Source
+from decaf.messages import brief
 from decaf.names import layer_name
 from decaf.net import DecafNet
+
+MOST_SHOWN = 8  # differences
 
 
 def describe(
@@ -41,19 +44,29 @@ def describe(
         },
         "oversample": oversample,
         "pooling": pooling,
-        "photos": {"count": len(photos), "sha256": digest.hexdigest()},
+        "photos": {"count": len(photos), "sha256_of_names": digest.hexdigest()},
     }
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> str:
-    """Say in words what differs between two requests; nothing where they are equal."""
-    return "; ".join(
-        f"{key.replace('_', ' ')}: {_brief(then.get(key))} then, {_brief(now.get(key))} now"
-        for key in {**now, **then}
-        if then.get(key) != now.get(key)
-    )
+    """Say in words what differs between two requests; nothing where they are equal.
+
+    `then` may be anything that JSON holds; what is said is short and printable.
+    """
+    changed = [key for key in {**now, **then} if then.get(key) != now.get(key)]
+    said = [_difference(key, then.get(key), now.get(key)) for key in changed[:MOST_SHOWN]]
+    more = len(changed) - MOST_SHOWN
+    return brief(Exception("; ".join(said) + (f"; and {more:,} more" if more > 0 else "")))
 
 
-def _brief(value: object) -> str:
+def _difference(key: str, then: object, now: object) -> str:
+    if key == "photos" and isinstance(then, dict) and isinstance(now, dict):
+        if then.get("count") == now["count"]:
+            return "photos: others by their names (as they were given) or labels"
+        then, now = then.get("count"), now["count"]
+    return f"{_brief(key.replace('_', ' '), 60)}: {_brief(then)} then, {_brief(now)} now"
+
+
+def _brief(value: object, most: int = 200) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -21,6 +21,8 @@ from decaf.json_file import LARGEST_JSON
 # Members and columns of the formats: no layer can have these names.
 RESERVED = ("paths", "path", "labels", "label", "failed", "info")
 LONGEST_LAYER_NAME = 1000  # bytes
+MOST_PARTS, MOST_LAYERS = 16, 1000  # of a name, of a file
+LONGEST_TEXT = 2**16  # bytes; HDF5 and NumPy fill all texts up to the length of the longest
 LARGEST_D = 2**28  # features of a photo in a layer; a row of HDF5 must be below 4 GiB
 
 
@@ -112,18 +114,35 @@ def as_unicode(text: str) -> str:
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
+def check_text(what: str, text: str) -> int:
+    """Return the bytes that a path, label or reason takes in a file.
+
+    Raises
+    ------
+    FeaturesError
+        If they are too many.
+    """
+    size = len(as_bytes(text))
+    if size > LONGEST_TEXT:
+        raise FeaturesError(
+            f"{what} must be at most {LONGEST_TEXT:,} bytes; got {size:,}: {text!r:.100}"
+        )
+    return size
+
+
 def check_layer_names(names: Iterable[str]) -> None:
     """Check that features of layers of these names can be written, in every format.
 
     Raises
     ------
     FeaturesError
-        For no name; for one that stands twice, that the formats use themselves, or that makes
-        no path in HDF5, where ``/`` makes groups.
+        For no name or more than 1,000; for one that stands twice, that the formats use
+        themselves, or that makes no path in HDF5, where ``/`` makes groups.
     """
     names = list(names)
-    if not names:
-        raise FeaturesError("layers must be at least one; got none")
+    if not 1 <= len(names) <= MOST_LAYERS:
+        got = f"{len(names):,}" if names else "none"
+        raise FeaturesError(f"layers must be at least one and at most {MOST_LAYERS:,}; got {got}")
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str):
@@ -135,9 +154,16 @@ def check_layer_names(names: Iterable[str]) -> None:
                 f"({', '.join(RESERVED)}); got {name!r:.100}"
             )
         printable = name.isprintable() and "\\" not in name
-        if not {"", ".", ".."}.isdisjoint(parts) or not printable:
+        # "relu:0" is a name that TensorFlow gives, "C:" a drive for who unpacks a .npz.
+        drive = any(part.endswith(":") for part in parts)
+        if not {"", ".", ".."}.isdisjoint(parts) or not printable or drive:
             raise FeaturesError(
-                f"the name of a layer must be printable parts between single '/'; got {name!r:.100}"
+                "the name of a layer must be printable parts between single '/', without a ':' at "
+                f"their end; got {name!r:.100}"
+            )
+        if len(parts) > MOST_PARTS:
+            raise FeaturesError(
+                f"the name of a layer must be at most {MOST_PARTS} parts; got {name!r:.100}"
             )
         if len(name.encode()) > LONGEST_LAYER_NAME:
             raise FeaturesError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import shutil
@@ -18,11 +19,13 @@ import tiny
 from PIL import Image
 from processes import python
 
-from decaf import ops
-from decaf.errors import ArchitectureError, FeaturesError
+from decaf import files, ops
+from decaf.errors import ArchitectureError, DecafError, FeaturesError, ShapeError
 from decaf.features import extraction
 from decaf.features.extraction import extract
 from decaf.features.files import load_features
+from decaf.features.journal import Journal
+from decaf.features.sources import find_photos
 from decaf.net import DecafNet
 
 COUNT = 20  # photos, of which one cannot be read
@@ -190,6 +193,81 @@ def test_killed_at_every_step_that_touches_the_disk(weights: Path, net: DecafNet
     assert step > 6  # create, five chunks, the output and its names
 
 
+KILLED_INSIDE = """
+import os, signal, sys
+from decaf.features import extraction
+write = extraction.write_features
+def half(target, features, *arguments, **options):
+    read = features._read
+    def blocks(layer):
+        if layer == "pool5":
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from read(layer)
+    object.__setattr__(features, "_read", blocks)
+    write(target, features, *arguments, **options)
+extraction.write_features = half
+extraction.extract(["photos"], sys.argv[1], layers=["relu6", "pool5"], weights=sys.argv[2])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("kind", ["h5", "npz", "parquet"])
+def test_killed_in_the_middle_of_the_output(weights: Path, net: DecafNet, kind: str) -> None:
+    """What is left is known to be ours, however far the library came, and is made again."""
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    done = python("-c", KILLED_INSIDE, f"f.{kind}", str(weights))
+    assert done.returncode == -9, done.stderr.decode()
+    left = {path.name for path in Path().glob("f.*")}
+    assert {f"f.{kind}.partial", f"f.{kind}.partial.output"} <= left
+    extract(["photos"], f"f.{kind}", layers=["relu6", "pool5"], net=net, resume=True)
+    assert {path.name for path in Path().glob("f.*")} == {f"f.{kind}"}
+
+
+def test_the_name_is_on_the_disk_before_the_journal_goes(
+    net: DecafNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power failure could take both."""
+    seen: list[tuple[bool, bool]] = []
+    sync = files.sync_folder
+
+    def watched(folder: Path) -> None:
+        seen.append((Path("f.h5").exists(), Path("f.h5.partial").exists()))
+        sync(folder)
+
+    monkeypatch.setattr(files, "sync_folder", watched)
+    extract(["photos"], "f.h5", net=net)
+    assert seen[-1] == (True, True)
+    assert not Path("f.h5.partial").exists()
+
+
+def test_an_output_that_cannot_be_read_costs_nothing(
+    net: DecafNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise FeaturesError(f"{path}: damaged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(extraction, "load_features", fail)
+        with pytest.raises(FeaturesError, match=r"f\.h5: damaged"):
+            extract(["photos"], "f.h5", net=net)
+    Path("f.h5").unlink()
+    seen: list[int] = []
+    extract(["photos"], "f.h5", net=net, resume=True, on_block=lambda b: seen.append(b.first))
+    assert not seen and len(load_features("f.h5")) == COUNT - 1
+
+
+def test_an_output_that_appears_meanwhile_is_kept(net: DecafNet) -> None:
+    def late(_: object) -> None:
+        Path("f.h5").write_bytes(b"mine")
+
+    with pytest.raises(FeaturesError, match=r"^f\.h5: must not exist; got a file that appeared"):
+        extract(["photos"], "f.h5", net=net, on_block=late)
+    assert Path("f.h5").read_bytes() == b"mine"
+    Path("f.h5").unlink()
+    assert len(extract(["photos"], "f.h5", net=net, resume=True)) == COUNT - 1
+
+
 def test_resuming_what_is_finished_does_nothing(
     net: DecafNet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +279,13 @@ def test_resuming_what_is_finished_does_nothing(
 
 
 # --- refused before any work ---
+
+
+def link(place: Path, target: str) -> None:
+    try:
+        place.symlink_to(target)
+    except OSError:
+        pytest.skip("links cannot be made here")
 
 
 @pytest.fixture
@@ -235,6 +320,10 @@ class TestRefused:
             (FeaturesError, {"layers": []}),
             (FeaturesError, {"pooling": "mean"}),
             (FeaturesError, {"format": "csv"}),
+            (ShapeError, {"workers": 0}),
+            (DecafError, {"workers": 2000}),
+            (ShapeError, {"batch_size": 0}),
+            (ShapeError, {"batch_size": "a"}),
         ):
             with pytest.raises(error):
                 extract(["photos"], "f.h5", net=net, **options)
@@ -250,9 +339,128 @@ class TestRefused:
             extract(["photos"], "f.h5", net=net)
         self.nothing_was_made()
 
+    def test_texts_count_as_often_as_they_are_written(
+        self, net: DecafNet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The longest path as often as there are photos: 20 times 17 bytes, and 3 of label."""
+        features = 2 * COUNT * 11 * 4
+        for output, texts in (("f.h5", COUNT * 20), ("f.npz", COUNT * 80)):
+            free = shutil.disk_usage(".")._replace(free=features + texts - 1)
+            monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: free)
+            with pytest.raises(FeaturesError, match=f"expected {features + texts:,} bytes"):
+                extract(["photos"], output, net=net)
+
+    @pytest.mark.parametrize("what", ["path", "label"])
+    def test_texts_too_long_for_the_output(self, net: DecafNet, what: str) -> None:
+        source = dataclasses.replace(find_photos(["photos"]).photos[0], **{what: "x" * 70_000})
+        with pytest.raises(FeaturesError, match=f"a {what} must be at most 65,536 bytes"):
+            extract([source], "f.h5", net=net)
+        self.nothing_was_made()
+
+    @pytest.mark.parametrize("kind", ["h5", "parquet"])
+    def test_names_too_long_for_what_lies_beside(self, net: DecafNet, kind: str) -> None:
+        """The file itself could be made: it would be lost when all work is done."""
+        longest = os.pathconf(".", "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
+        name = "f.h5" + "x" * (longest - 5 - len(kind) - len(".partial.output")) + f".{kind}"
+        for more in ("xx", "x" * 16, "x" * 300):
+            with pytest.raises(FeaturesError, match="must be a place to read and write"):
+                extract(["photos"], more + name, net=net)
+        self.nothing_was_made()
+
+    def test_what_the_system_refuses(self, net: DecafNet, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(path: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        with pytest.raises(FeaturesError, match="must be"):
+            extract(["photos"], "f\0.h5", net=net)
+        for module, function in ((shutil, "disk_usage"), (os, "lstat")):
+            with monkeypatch.context() as patched:
+                patched.setattr(module, function, refuse)
+                with pytest.raises(FeaturesError, match=r"^f\.h5: .*Permission denied"):
+                    extract(["photos"], "f.h5", net=net)
+        self.nothing_was_made()
+
+    def test_a_link_to_nothing_is_an_output(self, net: DecafNet) -> None:
+        """Work would end beside what it leads to, which may be on another disk."""
+        link(Path("f.h5"), "nothing")
+        with pytest.raises(FeaturesError, match=r"^f\.h5: must not exist"):
+            extract(["photos"], "f.h5", net=net)
+        with pytest.raises(FeaturesError, match=r"^f\.h5: .*got a link to nothing"):
+            extract(["photos"], "f.h5", net=net, resume=True)
+        assert os.readlink("f.h5") == "nothing" and not Path("nothing").exists()
+
+    @pytest.mark.parametrize("resume", [False, True])
+    @pytest.mark.parametrize("suffix", ["", ".new", ".output", ".lock"])
+    @pytest.mark.parametrize("what", ["file", "link", "dangling"])
+    def test_files_of_others(self, net: DecafNet, suffix: str, what: str, resume: bool) -> None:
+        place = Path(f"f.h5.partial{suffix}")
+        if what == "file":
+            place.write_bytes(b"of the user")
+        else:
+            link(place, "precious")
+        if what != "dangling":
+            Path("precious").write_bytes(b"precious")
+        before = sorted(Path().iterdir())
+        with pytest.raises(FeaturesError, match=r"^f\.h5\.partial.*: .*must"):
+            extract(["photos"], "f.h5", net=net, resume=resume)
+        assert sorted(Path().iterdir()) == before
+        assert what != "file" or place.read_bytes() == b"of the user"
+        assert what == "file" or place.is_symlink()
+        assert what == "dangling" or Path("precious").read_bytes() == b"precious"
+
     @staticmethod
     def nothing_was_made() -> None:
         assert not [path for path in Path().iterdir() if "f.h5" in path.name]
+
+
+def test_parquet_without_pyarrow(net: DecafNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extraction, "compute", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(FeaturesError, match="pip install pyarrow"):
+        extract(["photos"], "f.parquet", net=net)
+    assert not list(Path().glob("f.*"))
+
+
+def test_what_was_found_may_be_passed(net: DecafNet) -> None:
+    found = find_photos(["photos"])
+    one = extract(found, "one.h5", net=net)
+    two = extract(found.photos, "two.h5", net=net)
+    np.testing.assert_array_equal(one["relu6"], two["relu6"])
+    assert Path("one.h5").read_bytes() == Path("two.h5").read_bytes()
+
+
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+calls = int(sys.argv[1])
+from decaf import hdf5_sink
+plain = hdf5_sink.Sink._try
+def press(self, function, *arguments):
+    global calls
+    calls -= 1
+    if calls == 0:
+        os.kill(os.getpid(), signal.SIGINT)
+    return plain(self, function, *arguments)
+hdf5_sink.Sink._try = press
+from decaf.features import extract
+try:
+    extract(["photos"], "f.h5", weights=sys.argv[2], resume=True)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
+def test_ctrl_c_while_the_output_is_written(net: DecafNet, weights: Path) -> None:
+    """The HDF5 library does not survive an exception in what it calls to write."""
+    extract(["photos"], "whole.h5", net=net)
+    for call in (1, 2, 5, 10, 15, 20, 30):
+        done = python("-c", INTERRUPTED, str(call), str(weights))
+        assert done.returncode in (0, 130), done.stderr.decode()  # and no SIGSEGV
+        assert Path("f.h5").exists() == (done.returncode == 0) or done.returncode == 130
+        extract(["photos"], "f.h5", net=net, resume=True)
+        assert Path("f.h5").read_bytes() == Path("whole.h5").read_bytes()
+        Path("f.h5").unlink()
 
 
 @pytest.fixture
@@ -262,11 +470,62 @@ def begun(net: DecafNet) -> Path:
     return Path("f.h5.partial")
 
 
+def test_what_goes_on_is_not_said_to_be_left_over(begun: Path, net: DecafNet) -> None:
+    with Journal.open(begun), pytest.raises(FeaturesError, match="another process is writing"):
+        extract(["photos"], "f.h5", net=net)
+
+
 def test_what_was_begun_is_not_begun_again(begun: Path, net: DecafNet) -> None:
     before = begun.read_bytes()
     with pytest.raises(FeaturesError, match=r"f\.h5\.partial: must not exist.*resume"):
         extract(["photos"], "f.h5", net=net)
     assert begun.read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["file", "link"])
+def test_an_output_of_others_beside_our_journal(begun: Path, net: DecafNet, what: str) -> None:
+    place = begun.with_name(f"{begun.name}.output")
+    Path("precious").write_bytes(b"precious")
+    if what == "link":
+        link(place, "precious")
+    else:
+        place.write_bytes(b"of the user")
+    with pytest.raises(FeaturesError, match=r"^f\.h5\.partial\.output: must"):
+        extract(["photos"], "f.h5", net=net, resume=True)
+    assert os.path.lexists(place) and Path("precious").read_bytes() == b"precious"
+    place.unlink()
+    extract(["photos"], "f.h5", net=net, resume=True)
+
+
+@pytest.mark.parametrize("left", ["file", "link", "journal"])
+def test_nothing_of_others_is_tidied_up(begun: Path, net: DecafNet, left: str) -> None:
+    """What is beside an output that is finished goes only if it is of this very extraction."""
+    extract(["photos"], "f.h5", net=net, resume=True, layers="relu6")
+    if left == "journal":
+        Journal.create(begun, {"of": "another"}, {"x": 1}).close()
+    elif left == "file":
+        begun.write_bytes(b"of the user")
+    else:
+        Path("precious").write_bytes(b"decaf-journal 1\n")
+        link(begun, "precious")
+    for suffix in (".new", ".output"):
+        begun.with_name(f"{begun.name}{suffix}").write_bytes(b"of the user")
+    before = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    extract(["photos"], "f.h5", net=net, resume=True)
+    assert {path: path.read_bytes() for path in Path().iterdir() if path.is_file()} == before
+
+
+def test_a_journal_of_another_is_left_as_it_is(net: DecafNet) -> None:
+    """Not even its damaged end is cut off; and what is said of it is short and printable."""
+    path = Path("f.h5.partial")
+    keys = {f"\x1b[2J{number}" + "k" * 900: "\x1b" * 900 for number in range(50)}
+    Journal.create(path, keys, {"x": 1}).close()
+    path.write_bytes(path.read_bytes() + b"of the user")
+    before = path.read_bytes()
+    with pytest.raises(FeaturesError, match="must be of the same extraction") as caught:
+        extract(["photos"], "f.h5", net=net, resume=True)
+    assert path.read_bytes() == before
+    assert len(str(caught.value)) < 1200 and str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -275,7 +534,8 @@ def test_what_was_begun_is_not_begun_again(begun: Path, net: DecafNet) -> None:
         ({"layers": "relu7"}, "layers: .*relu6.* then, .*relu7.* now"),
         ({"oversample": True}, "oversample: false then, true now"),
         ({"pooling": "max"}, "pooling: null then"),
-        ({"photos": ["photos/ant"]}, 'photos: .*"count": 20.* then, .*"count": 10.* now'),
+        ({"photos": ["photos/ant"]}, "photos: 20 then, 10 now"),
+        ({"photos": ["./photos"]}, "photos: others by their names"),
     ],
 )
 def test_another_request_does_not_resume(
@@ -294,8 +554,6 @@ def test_another_request_does_not_resume(
 def test_another_network_or_recipe_does_not_resume(
     begun: Path, net: DecafNet, tmp_path: Path
 ) -> None:
-    import dataclasses
-
     from decaf.weights import save_weights
 
     other = tmp_path / "other.h5"

@@ -10,6 +10,7 @@ import json
 import os
 import struct
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,16 @@ def same(found: Features, expected: Features, unicode: bool = False) -> None:
         assert found[layer].tobytes() == expected[layer].tobytes()
 
 
+def named(path: Path, kind: str) -> Path:
+    """Files are told by their contents; only Parquet must have a name of its own."""
+    if kind != "parquet" or path.suffix == ".parquet":
+        return path
+    pytest.importorskip("pyarrow")
+    return path.with_name(f"{path.name}.parquet")
+
+
 def saved(path: Path, kind: str, contents: Features) -> Path:
-    if kind == "parquet":
-        pytest.importorskip("pyarrow")
+    path = named(path, kind)
     write_features(path, contents, kind)
     return path
 
@@ -119,7 +127,7 @@ def saved(path: Path, kind: str, contents: Features) -> Path:
 def test_round_trip(tmp_path: Path, kind: str, contents: Features) -> None:
     path = saved(tmp_path / "features", kind, contents)
     same(load_features(path), contents, unicode=kind == "parquet")
-    assert os.listdir(tmp_path) == ["features"]
+    assert os.listdir(tmp_path) == [path.name]
 
 
 @every_format
@@ -229,7 +237,7 @@ def test_parquet_has_row_groups(tmp_path: Path) -> None:
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(FeaturesError, match=r"pip install decaf\[parquet\]"):
+    with pytest.raises(FeaturesError, match=r"pip install pyarrow"):
         write_features(tmp_path / "f.parquet", small(), "parquet")
     assert os.listdir(tmp_path) == []
 
@@ -435,14 +443,16 @@ def test_things_that_are_no_feature_files(tmp_path: Path) -> None:
     ))  # fmt: skip
     (tmp_path / "text").write_text("hello")
     (tmp_path / "empty").write_bytes(b"")
-    (tmp_path / "parquet").write_bytes(b"PAR1")
+    (tmp_path / "f.parquet").write_bytes(b"PAR1")
+    (tmp_path / "parquet.h5").write_bytes(b"PAR1")
     (tmp_path / "journal").write_bytes(b"decaf-journal 1\n")
     for name, said in {
         "arrays.npz": "must be a feature file, with a member failed.npy",
         "packed.npz": "must be stored as it is",
         "text": "must be a feature file, HDF5, .npz or Parquet; got b'hello'",
         "empty": "must not be empty",
-        "parquet": "Parquet",
+        "f.parquet": "Parquet",
+        "parquet.h5": "a Parquet file must be named .parquet; got another name",
         "journal": "not finished: resume it",
         "missing": "must be a feature file; got no such file",
         ".": "got a folder",
@@ -510,6 +520,10 @@ def test_other_parquet_files(tmp_path: Path) -> None:
         (["\udcff"], "printable"),
         (["x" * 1001], "at most 1,000 bytes"),
         ([3], "must be a str"),
+        (["C:/a"], "without a ':' at their end"),
+        (["a/b:"], "without a ':' at their end"),
+        (["a/" * 16 + "a"], "at most 16 parts"),
+        ([f"a{n}" for n in range(1001)], "at most 1,000; got 1,001"),
     ],
 )  # fmt: skip
 @every_format
@@ -519,15 +533,16 @@ def test_names_that_no_file_can_hold(
     with pytest.raises(FeaturesError, match=said):
         check_layer_names(names)
     if len(set(names)) == len(names) and names:
-        if kind == "parquet":
-            pytest.importorskip("pyarrow")
         with pytest.raises(FeaturesError, match=said):
-            write_features(tmp_path / "f", features({n: matrix(2, 2) for n in names}), kind)
+            saved(tmp_path / "f", kind, features({n: matrix(2, 2) for n in names}))
     assert os.listdir(tmp_path) == []
 
 
 def test_names_that_are_fine() -> None:
-    check_layer_names(["relu6", "fire9/concat", "fire9/relu", "a.npy", "ünï", "x y", "info6"])
+    check_layer_names(
+        ["relu6", "fire9/concat", "fire9/relu", "a.npy", "ünï", "x y", "info6", "relu:0"]
+    )
+    check_layer_names([f"{'a/' * 15}{n}" for n in range(1000)])
 
 
 # Writing
@@ -545,22 +560,18 @@ def test_names_that_are_fine() -> None:
     ],
 )
 def test_not_written(tmp_path: Path, kind: str, changes: dict[str, Any], said: str) -> None:
-    path = tmp_path / "f"
+    path = named(tmp_path / "f", kind)
     path.write_bytes(b"before")
-    if kind == "parquet":
-        pytest.importorskip("pyarrow")
-        if "y" in str(changes):
-            pytest.skip("its metadata may be longer")
+    if kind == "parquet" and "y" in str(changes):
+        pytest.skip("its metadata may be longer")
     with pytest.raises(FeaturesError, match=said):
         write_features(path, small(**changes), kind)
-    assert path.read_bytes() == b"before" and os.listdir(tmp_path) == ["f"]
+    assert path.read_bytes() == b"before" and os.listdir(tmp_path) == [path.name]
 
 
 @every_format
 @pytest.mark.parametrize("change", ["few rows", "many rows", "narrow", "double", "an error"])
 def test_rows_that_do_not_fit(tmp_path: Path, kind: str, change: str) -> None:
-    if kind == "parquet":
-        pytest.importorskip("pyarrow")
     contents = small()
 
     def read(layer: str) -> Iterator[Any]:
@@ -579,7 +590,7 @@ def test_rows_that_do_not_fit(tmp_path: Path, kind: str, change: str) -> None:
         contents.layers, contents.paths, contents.labels, contents.failed, contents.info, read
     )
     with pytest.raises(FeaturesError, match="rows must be|journal is damaged"):
-        write_features(tmp_path / "f", wrong, kind)
+        saved(tmp_path / "f", kind, wrong)
     assert os.listdir(tmp_path) == []
 
 
@@ -611,7 +622,7 @@ def test_a_full_disk(tmp_path: Path, kind: str) -> None:
     said = done.stdout.decode().splitlines()
     assert done.returncode == 0, done.stderr
     assert len(said) == 7 and all("must be a place to write to" in line for line in said)
-    assert not done.stderr and os.listdir(tmp_path) == ["f"]
+    assert not done.stderr and os.listdir(tmp_path) == [path.name]
     assert len(load_features(path)) == 2000  # the last one had room
 
 
@@ -625,6 +636,8 @@ def test_formats_by_name() -> None:
         choose_format("a.csv")
     with pytest.raises(FeaturesError, match="the format must be h5, npz, parquet; got 'csv'"):
         choose_format("a.h5", "csv")
+    with pytest.raises(FeaturesError, match=r"^a\.h5: must end with \.parquet"):
+        choose_format("a.h5", "parquet")  # it could not be read again
 
 
 @pytest.mark.parametrize("via", FORMATS)
@@ -633,13 +646,111 @@ def test_export(tmp_path: Path, kind: str, via: str) -> None:
     """Any format to any other, and back to the very bytes."""
     contents = small(paths=list("abcdefg"), failed=[("x", "y")])
     source = saved(tmp_path / "a", kind, contents)
-    saved(tmp_path / "b", via, contents)
-    export(source, tmp_path / "c", via)
-    assert (tmp_path / "c").read_bytes() == (tmp_path / "b").read_bytes()
-    with pytest.raises(FeaturesError, match="c: must not exist"):
-        export(source, tmp_path / "c", via)
+    expected = saved(tmp_path / "b", via, contents)
+    target = named(tmp_path / "c", via)
+    export(source, target, via)
+    assert target.read_bytes() == expected.read_bytes()
+    with pytest.raises(FeaturesError, match=f"^{target}: must not exist"):
+        export(source, target, via)
     with pytest.raises(FeaturesError, match="must be a place to write to"):
-        export(source, tmp_path / "none" / "c", via)
+        export(source, named(tmp_path / "none" / "c", via), via)
+
+
+def test_what_appears_while_a_file_is_written_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    contents = small()
+
+    def read(layer: str) -> Iterator[Any]:
+        path.write_bytes(b"of the user")
+        yield contents[layer]
+
+    late = Features(
+        contents.layers, contents.paths, contents.labels, contents.failed, contents.info, read
+    )
+    with pytest.raises(FeaturesError, match=f"^{path}: must not exist; got a file that appeared"):
+        write_features(path, late, "h5", replace=False)
+    assert path.read_bytes() == b"of the user" and os.listdir(tmp_path) == ["f.h5"]
+
+
+def test_a_temporary_file_of_others_is_kept(tmp_path: Path) -> None:
+    """Not written into, not removed; nor is what a link there leads to."""
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "link").symlink_to("precious")
+    for name in ("precious", "link"):
+        with pytest.raises(FeaturesError, match=f"{name}: must not exist"):
+            write_features(tmp_path / "f.h5", small(), "h5", tmp_path / name)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert sorted(os.listdir(tmp_path)) == ["link", "precious"]
+
+
+@pytest.mark.parametrize("kind", ["h5", "npz"])
+@pytest.mark.parametrize("name", ["paths", "labels", "failed"])
+def test_texts_that_all_others_would_be_filled_up_to(tmp_path: Path, kind: str, name: str) -> None:
+    def changed(length: int) -> Features:
+        text = "x" * length
+        return small(**{name: [("a", text)] if name == "failed" else [text, *"abcdef"]})
+
+    path = saved(tmp_path / "f", kind, changed(2**16))
+    same(load_features(path), changed(2**16))
+    with pytest.raises(FeaturesError, match=f"{name} must be at most 65,536 bytes; got 65,537"):
+        saved(path, kind, changed(2**16 + 1))
+
+
+def test_many_links_to_one_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read once, whatever leads to it; else a small file takes long."""
+    path = saved(tmp_path / "f.h5", "h5", features({"x": matrix(0, 3)}, failed=[]))
+    names = [f"x{i}" for i in range(200)]
+    with h5py.File(path, "r+") as file:
+        for name in names:
+            file[name] = file["x"]
+        file.attrs["layers"] = json.dumps({"layers": names})
+    monkeypatch.setattr("decaf.hdf5.MOST_ITEMS", 600)
+    assert list(load_features(path).layers) == names
+
+
+def test_long_names_of_attributes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "f.h5", "h5", small())
+    with h5py.File(path, "r+") as file:
+        file["relu6"].attrs["x" * 1023] = 1
+    load_features(path)
+    with h5py.File(path, "r+") as file:
+        file["relu6"].attrs["x" * 1024] = 1
+    with pytest.raises(FeaturesError, match="names of attributes must be at most 1,024 bytes"):
+        load_features(path)
+
+
+def test_headers_that_overlap_count_by_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "f.h5", "h5", small())
+    with h5py.File(path, "r+") as file:
+        file["relu6"].attrs["long"] = np.bytes_(b"x" * 60_000)
+    monkeypatch.setattr("decaf.hdf5.MOST_ITEMS", 150)
+    load_features(path)
+    monkeypatch.setattr("decaf.hdf5.MOST_ITEMS", 130)
+    with pytest.raises(FeaturesError, match="links, messages and chunks"):
+        load_features(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "descr", "shape"),
+    [
+        ("failed", "<U536870911", "(0, 999999999999999)"),
+        ("x", "<f4", "(0, 999999999999999)"),
+        ("x", "<U536870911", "(999999999999999, 0)"),
+    ],
+)
+def test_shapes_that_numpy_cannot_make(tmp_path: Path, name: str, descr: str, shape: str) -> None:
+    path = saved(tmp_path / "f.npz", "npz", features({"x": matrix(2, 1)}, failed=[]))
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    members[f"{name}.npy"] = b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(zipfile.ZipInfo(member), content)
+    with pytest.raises(FeaturesError, match=f"^{path}: {name}: axes must be at most"):
+        load_features(path)
 
 
 def test_a_weights_file_keeps_its_rules(tmp_path: Path) -> None:

@@ -20,16 +20,17 @@ from processes import ENVIRONMENT, python
 
 from decaf.errors import FeaturesError
 from decaf.features import journal as journal_module
-from decaf.features.journal import Chunk, Journal
+from decaf.features.contents import Block
+from decaf.features.journal import Journal
 from decaf.features.journal_records import scan
 
 HEADER = {"made by": "a test", "odd": "\udce9 \0 Ä", "list": [1, None]}
 LAYERS = {"relu6": 3, "fire9/concat": 2}
 
 
-def chunk(first: int, count: int, *failed: int, layers: dict[str, int] = LAYERS) -> Chunk:
+def chunk(first: int, count: int, *failed: int, layers: dict[str, int] = LAYERS) -> Block:
     random = np.random.default_rng(first)
-    return Chunk(
+    return Block(
         first,
         count,
         {index: f"photo {index} is \udce9 broken" for index in failed},
@@ -44,7 +45,7 @@ CHUNKS = [chunk(0, 2, 1), chunk(2, 1), chunk(3, 2, 3, 4), chunk(5, 3)]
 DONE = [0, 2, 3, 5, 8]
 
 
-def same(found: Chunk, expected: Chunk) -> bool:
+def same(found: Block, expected: Block) -> bool:
     return (
         found.first == expected.first
         and found.count == expected.count
@@ -136,7 +137,7 @@ def test_the_same_chunks_give_the_same_bytes(path: Path, tmp_path: Path) -> None
     with Journal.create(tmp_path / "other", HEADER, LAYERS) as journal:
         for each in CHUNKS:
             values = {name: np.asfortranarray(rows) for name, rows in each.values.items()}
-            journal.append(Chunk(each.first, each.count, each.failed, values))
+            journal.append(Block(each.first, each.count, each.failed, values))
     assert (tmp_path / "other").read_bytes() == path.read_bytes()
 
 
@@ -160,7 +161,7 @@ def test_iterators_are_independent(path: Path) -> None:
 
 def test_long_reasons_are_cut(tmp_path: Path) -> None:
     with Journal.create(tmp_path / "j", {}, {"x": 1}) as journal:
-        journal.append(Chunk(0, 1, {0: "x" * 10_000}, {"x": np.zeros((0, 1), np.float32)}))
+        journal.append(Block(0, 1, {0: "x" * 10_000}, {"x": np.zeros((0, 1), np.float32)}))
         assert next(journal.chunks()).failed == {0: "x" * 1000}
 
 
@@ -169,15 +170,15 @@ def test_long_reasons_are_cut(tmp_path: Path) -> None:
     [
         (chunk(7, 1), "must be of photos from 8 on; got 1 from 7"),
         (chunk(9, 1), "must be of photos from 8 on"),
-        (Chunk(8, 0, {}, chunk(8, 0).values), "got 0 from 8"),
-        (Chunk(8, 1, {9: "x"}, chunk(8, 0).values), "must be of photos"),
-        (Chunk(8, 1, {}, chunk(8, 2).values), "values of a chunk must fit"),
-        (Chunk(8, 1, {}, {"relu6": chunk(8, 1).values["relu6"]}), "values of a chunk must fit"),
+        (Block(8, 0, {}, chunk(8, 0).values), "got 0 from 8"),
+        (Block(8, 1, {9: "x"}, chunk(8, 0).values), "must be of photos"),
+        (Block(8, 1, {}, chunk(8, 2).values), "values of a chunk must fit"),
+        (Block(8, 1, {}, {"relu6": chunk(8, 1).values["relu6"]}), "values of a chunk must fit"),
         (chunk(8, 1, layers={"relu6": 3, "fire9/concat": 3}), "values of a chunk must fit"),
-        (Chunk(8, 1, {}, {n: v.astype(float) for n, v in chunk(8, 1).values.items()}), "float64"),
+        (Block(8, 1, {}, {n: v.astype(float) for n, v in chunk(8, 1).values.items()}), "float64"),
     ],
 )  # fmt: skip
-def test_chunks_that_do_not_fit(path: Path, wrong: Chunk, said: str) -> None:
+def test_chunks_that_do_not_fit(path: Path, wrong: Block, said: str) -> None:
     before = path.read_bytes()
     with Journal.open(path) as journal, pytest.raises(FeaturesError) as caught:
         journal.append(wrong)
@@ -200,7 +201,7 @@ def test_create_replaces_nothing(path: Path) -> None:
     [
         ({"x": float("nan")}, LAYERS, "JSON can hold"),
         ({"x": object()}, LAYERS, "JSON can hold"),
-        ({"x": "y" * 2**22}, LAYERS, "at most 4,194,304 bytes"),
+        ({"x": "y" * 2**19}, LAYERS, "at most 524,288 bytes"),
         ({}, {}, "layers must be at least one"),
         ({}, {"paths": 3}, "none that feature files use"),
         ({}, {"x": 0}, "x: features must be 1 to"),
@@ -219,7 +220,7 @@ def test_no_folder(tmp_path: Path) -> None:
         Journal.create(tmp_path / "none" / "j", HEADER, LAYERS)
     with pytest.raises(FeaturesError, match="got no such file"):
         Journal.open(tmp_path / "j")
-    with pytest.raises(FeaturesError, match="got no such file"):
+    with pytest.raises(FeaturesError, match="must be a plain file, or not exist; got a folder"):
         Journal.open(tmp_path)
     assert os.listdir(tmp_path) == []
 
@@ -242,7 +243,7 @@ def test_a_kill_inside_create(tmp_path: Path, step: str) -> None:
         if step == "write": journal.write = half
         if step == "fsync": os.fsync = die
         if step == "replace": Path.replace = die
-        if step == "sync": journal._sync_folder = die
+        if step == "sync": journal.sync_folder = die
         journal.Journal.create(sys.argv[1], {{"a": 1}}, {{"x": 1}})
     """
     for _ in range(3):
@@ -256,6 +257,95 @@ def test_a_kill_inside_create(tmp_path: Path, step: str) -> None:
             path.unlink()
     Journal.create(path, HEADER, LAYERS).close()
     assert os.listdir(tmp_path) == ["j"]
+
+
+# Links and files of others
+
+
+def plant(place: Path, what: str) -> None:
+    """Put something there that is not decaf's; ``precious`` beside it is what links lead to."""
+    if what == "file":
+        place.write_bytes(b"of the user")
+    elif what == "pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no pipes with names")
+        os.mkfifo(place)
+    elif what == "folder":
+        place.mkdir()
+    else:
+        if what == "link":
+            place.with_name("precious").write_bytes(b"precious")
+        try:
+            place.symlink_to(place.with_name("precious"))
+        except OSError:
+            pytest.skip("links cannot be made here")
+
+
+def standing(folder: Path) -> dict[str, object]:
+    """All that is in a folder, links not followed."""
+    return {
+        path.name: os.readlink(path)
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else "other"
+        for path in folder.iterdir()
+    }
+
+
+every_plant = pytest.mark.parametrize("what", ["file", "link", "dangling", "pipe", "folder"])
+
+
+@every_plant
+@pytest.mark.parametrize("suffix", ["", ".new", ".lock"])
+def test_nothing_of_others_is_touched_by_create(tmp_path: Path, suffix: str, what: str) -> None:
+    plant(tmp_path / f"j{suffix}", what)
+    before = standing(tmp_path)
+    with pytest.raises(FeaturesError, match=rf"^{tmp_path}/j({suffix})?: must "):
+        Journal.create(tmp_path / "j", HEADER, LAYERS)
+    assert standing(tmp_path) == before
+
+
+@every_plant
+@pytest.mark.parametrize("suffix", ["", ".lock"])
+def test_nothing_of_others_is_touched_by_open(path: Path, suffix: str, what: str) -> None:
+    place = path.with_name(f"{path.name}{suffix}")
+    if not suffix:
+        place.rename(path.with_name("precious"))  # a link leads to a journal that is intact
+    if what != "link" or suffix:
+        plant(place, what)
+    else:
+        place.symlink_to(path.with_name("precious"))
+    if what == "dangling" and not suffix:
+        path.with_name("precious").unlink()
+    before = standing(path.parent)
+    with pytest.raises(FeaturesError, match=rf"^{path}({suffix})?: "):
+        Journal.open(path)
+    assert standing(path.parent) == before
+
+
+@pytest.mark.parametrize("left", [b"", b"decaf", b"decaf-journal 1\n", b"decaf-journal 1\n abc"])
+def test_what_a_kill_left_is_replaced(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "j.new").write_bytes(left)
+    (tmp_path / "j.lock").touch()
+    Journal.create(tmp_path / "j", HEADER, LAYERS).close()
+    assert os.listdir(tmp_path) == ["j"]
+
+
+def test_a_header_that_is_not_accepted(path: Path) -> None:
+    """It is refused before anything is cut off, and the lock is let go."""
+
+    def refuse(header: dict[str, Any]) -> None:
+        assert header == HEADER
+        raise FeaturesError("another one")
+
+    rewrite(path, path.read_bytes() + b"of the user")
+    before = path.read_bytes()
+    with pytest.raises(FeaturesError, match="another one"):
+        Journal.open(path, refuse)
+    assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]
+    with Journal.open(path, lambda header: None) as journal:
+        assert journal.done == 8
 
 
 # Torn and damaged files
@@ -391,6 +481,7 @@ def test_forged_lengths_allocate_nothing() -> None:
         (b"decaf-journal 1\n" + record(b'{"header": {}, "layers": {"x": 1.5}}'), "1 to"),
         (b"decaf-journal 1\n" + record(b'{"header": 1, "layers": {"x": 1}}'), "a header"),
         (b"decaf-journal 1\n" + record(b"{"), "valid JSON"),
+        (b"decaf-journal 1\n" + record(b" " * (2**19 + 1)), "at most 524,288 bytes"),
     ],
 )
 def test_other_files_are_left_alone(tmp_path: Path, data: bytes, said: str) -> None:
@@ -492,14 +583,15 @@ def test_a_real_limit(path: Path) -> None:
         import resource, signal, sys
         import numpy as np
         from decaf.errors import FeaturesError
-        from decaf.features.journal import Chunk, Journal
+        from decaf.features.contents import Block
+        from decaf.features.journal import Journal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         limit = int(sys.argv[2])
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         journal = Journal.open(sys.argv[1])
         values = {name: np.ones((1000, d), np.float32) for name, d in journal.layers.items()}
         try:
-            journal.append(Chunk(journal.done, 1000, {}, values))
+            journal.append(Block(journal.done, 1000, {}, values))
         except FeaturesError as error:
             print(error)
     """
@@ -511,13 +603,14 @@ def test_a_real_limit(path: Path) -> None:
 WRITER = """if True:
     import sys
     import numpy as np
-    from decaf.features.journal import Chunk, Journal
+    from decaf.features.contents import Block
+    from decaf.features.journal import Journal
     with Journal.open(sys.argv[1]) as journal:
         while True:
             first = journal.done
             values = {name: np.full((50, d), first, np.float32)
                       for name, d in journal.layers.items()}
-            journal.append(Chunk(first, 50, {}, values))
+            journal.append(Block(first, 50, {}, values))
             print(journal.done, flush=True)
 """
 
@@ -614,7 +707,8 @@ def test_memory_is_flat(tmp_path: Path, kind: str) -> None:
         import numpy as np
         from decaf.features.contents import Features
         from decaf.features.files import load_features, write_features
-        from decaf.features.journal import Chunk, Journal
+        from decaf.features.contents import Block
+        from decaf.features.journal import Journal
         def memory(name):
             return int(re.search(name + r":\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
         chunk, width = 64, 12_800  # 3.3 MB
@@ -622,7 +716,7 @@ def test_memory_is_flat(tmp_path: Path, kind: str) -> None:
         before = memory("VmRSS")
         journal = Journal.create(sys.argv[1] + "/j", {}, {"x": width})
         for first in range(0, 64 * chunk, chunk):
-            journal.append(Chunk(first, chunk, {}, {"x": values + first}))
+            journal.append(Block(first, chunk, {}, {"x": values + first}))
         journal.close()
         journal = Journal.open(sys.argv[1] + "/j")
         names = [f"{i}.jpg" for i in range(journal.done)]

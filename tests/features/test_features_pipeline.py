@@ -16,7 +16,7 @@ import tiny
 from numpy.typing import NDArray
 
 from decaf import ops
-from decaf.errors import ArchitectureError, FeaturesError, ImageError
+from decaf.errors import ArchitectureError, FeaturesError, ImageError, ShapeError
 from decaf.features.pipeline import AHEAD, compute, widths
 from decaf.features.pooling import pool
 from decaf.net import DecafNet
@@ -194,3 +194,27 @@ def test_wrong_names() -> None:
         widths(net, ["fc9"])
     with pytest.raises(FeaturesError, match="'mean'"):
         widths(net, ["relu6"], "mean")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(24, "Too many open files"), OSError(5, "Input/output error"), MemoryError()],
+    ids=str,
+)
+def test_what_is_no_fault_of_the_photo_stops_the_work(
+    net: DecafNet, photos: list[Given], error: Exception
+) -> None:
+    class Broken:
+        def read(self, _: int = -1) -> bytes:
+            raise error
+
+    photos[5].photo = Broken()
+    with pytest.raises(FeaturesError, match=r"^5\.png: .*resume later"):
+        list(compute(net, photos, ["fc7"], batch_size=4))
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": True}, {"workers": 0}])
+def test_wrong_numbers(net: DecafNet, photos: list[Given], options: dict[str, Any]) -> None:
+    for count in (1, COUNT):
+        with pytest.raises(ShapeError, match=next(iter(options))):
+            list(compute(net, photos[:count], ["fc7"], **options))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,8 @@ from fuzz.seeds.archives import hostile_zip, zipped
 from fuzz.seeds.npy import npy
 
 from decaf.features import file_h5, file_npz
-from decaf.features.contents import Features
-from decaf.features.journal import Chunk, Journal
+from decaf.features.contents import Block, Features
+from decaf.features.journal import Journal
 
 JOURNAL = b"decaf-journal 1\n"
 
@@ -82,6 +84,13 @@ def hostile_h5() -> dict[str, bytes]:
     def attribute(name: str, value: object) -> bytes:
         return changed(lambda file: file.attrs.__setitem__(name, value))
 
+    def linked(file: h5py.File) -> None:
+        """Many names for one header, which has a long attribute that is no UTF-8."""
+        file["relu6"].attrs["x" * 60_000] = 1
+        for number in range(2_000):
+            file[f"l{number}"] = file["relu6"]
+        file.attrs["layers"] = json.dumps({"layers": [f"l{number}" for number in range(1_000)]})
+
     names = ", ".join(f'"l{i}"' for i in range(50_000))
     return {
         "never written": replaced("relu6", (9, 2**40), "<f4"),
@@ -94,6 +103,7 @@ def hostile_h5() -> dict[str, bytes]:
         "a deep layer": attribute("layers", '{"layers": ["' + "a/" * 400 + 'b"]}'),
         "deep info": attribute("info", "[" * 400_000),
         "wide info": attribute("info", "[" + "[]," * 170_000 + "[]]"),
+        "a header often": changed(linked).replace(b"x" * 60_000, b"\xff" * 60_000),
         "a number": attribute("info", '{"a": ' + "9" * 400_000 + "}"),
     }
 
@@ -119,7 +129,22 @@ def npz() -> list[Seed]:
 def hostile_npz() -> dict[str, bytes]:
     stream = io.BytesIO()
     np.save(stream, np.zeros((9, 6), np.float32))
-    return hostile_zip("relu6.npy", stream.getvalue())
+    return {
+        **hostile_zip("relu6.npy", stream.getvalue()),
+        "wide and empty texts": _empty("failed", "<U536870911"),
+        "wide and empty rows": _empty("relu6", "<f4"),
+    }
+
+
+def _empty(name: str, descr: str) -> bytes:
+    """A member of no values, beside whose axis of 0 the other could be of any length."""
+    stream = io.BytesIO()
+    file_npz.write(stream, _features(9))
+    with zipfile.ZipFile(stream) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (0, 999999999999999), }}\n"
+    members[f"{name}.npy"] = b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text.encode()
+    return zipped(members)
 
 
 def journal() -> list[Seed]:
@@ -129,7 +154,7 @@ def journal() -> list[Seed]:
             for first, count, failed in ((0, 4, {1: "cut off"}), (4, 1, {4: "x"}), (5, 3, {})):
                 rows = count - len(failed)
                 values = {"relu6": _values(rows, 6), "fire9/concat": _values(rows, 3)}
-                made.append(Chunk(first, count, failed, values))
+                made.append(Block(first, count, failed, values))
         data = path.read_bytes()
     payloads, at = [], len(JOURNAL)
     while at < len(data):
