@@ -3,25 +3,47 @@
 Neither learns anything.  ``fit`` only checks what can be checked before a photo comes, and may
 be left out.  The network is read when it is first needed, and again when ``weights`` or
 ``threads`` changed since: what is computed is always what the parameters say now.
+
+A pickle holds the parameters and never the network; the path of the weights is absolute in it,
+as in a pickle of ``DecafNet``.  One of a fitted estimator also holds the SHA-256 of the weights:
+other weights under that path would give other numbers, without a word.  Before ``fit`` there is
+none, so a pickle, and with it ``joblib.hash``, does not depend on whether the network was read.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
-from numbers import Integral
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from decaf.errors import ImageError, ShapeError
-from decaf.features.pipeline import compute
+from decaf import zoo
+from decaf.errors import ImageError, ShapeError, WeightsError
+from decaf.features.pipeline import check_numbers, compute
 from decaf.image import printable
-from decaf.net import DecafNet
-from decaf.sklearn.photos import Batch
+from decaf.net import DecafNet, at_least_one
+from decaf.sklearn.photos import Batch, short
 
 FROM_NET = ("net_", "classes_")  # attributes that read the network
+
+
+class Held:
+    """A network, and the parameters that it was read for."""
+
+    def __init__(self, weights: Any, threads: Any) -> None:
+        self.weights, self.threads = weights, threads
+        self.net = DecafNet(weights, threads=threads)
+        self.path = self.net.__getstate__()["weights"]  # absolute, or a name in the zoo
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the weights file."""
+        digest: str = self.net.info()["weights_sha256"]
+        return digest
 
 
 class OnPhotos(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type hints
@@ -46,15 +68,34 @@ class OnPhotos(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         """The network, which is read when it is first asked for."""
         net = self._net_at_hand()
         if net is None:
-            net = DecafNet(self.weights, threads=self.threads)
-            # One assignment: another thread sees all of it, or reads its own.
-            self._held = ((self.weights, self.threads), net)
+            held = Held(self.weights, self.threads)
+            path, expected = vars(self).get("_fitted_with", (None, None))
+            if expected is not None and path == held.path and expected != held.sha256:
+                raise WeightsError(
+                    f"{short(str(held.net.weights_path))}: must be the weights of fit; expected "
+                    f"SHA-256 {expected}, got {held.sha256} (fit takes these)"
+                )
+            self._held = held  # one assignment: another thread sees all of it, or reads its own
+            net = held.net
         return net
 
     def _net_at_hand(self) -> DecafNet | None:
         """Return the network if it has been read, and for the parameters as they are now."""
-        asked, net = vars(self).get("_held", (None, None))
-        return net if asked == (self.weights, self.threads) else None
+        held: Held | None = vars(self).get("_held")
+        if held is None or (held.weights, held.threads) != (self.weights, self.threads):
+            return None
+        return held.net
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        held = state.pop("_held", None)
+        if held is not None and held.weights == self.weights:
+            state["weights"] = held.path
+            if hasattr(self, "n_features_in_"):  # fitted
+                state["_fitted_with"] = (held.path, held.sha256)
+        elif isinstance(self.weights, (str, os.PathLike)) and not zoo.is_name(self.weights):
+            state["weights"] = os.path.abspath(self.weights)
+        return state
 
     def __dir__(self) -> list[str]:
         # scikit-learn looks at the value of each name, also for tab completion and notebooks.
@@ -65,7 +106,7 @@ class OnPhotos(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
 
     def _check(self, X: Any) -> None:
         """What ``fit`` does: look at the parameters and at the form of X."""
-        self._check_numbers()
+        self._check_parameters()
         Batch(X)
         self.n_features_in_ = 1
         names = _column_names(X)
@@ -74,23 +115,26 @@ class OnPhotos(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_  # of an earlier fit
 
-    def _check_numbers(self) -> None:
-        for name, value in (("batch_size", self.batch_size), ("workers", self.workers)):
-            if name == "workers" and value is None:
-                continue
-            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-                raise ShapeError(
-                    f"{name} must be a whole number; expected at least 1, got {value!r}"
-                )
+    def _start_fit(self) -> None:
+        """Forget which weights an earlier fit had: these are the right ones now."""
+        self.__dict__.pop("_fitted_with", None)
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.oversample, (bool, np.bool_)):
+            raise ShapeError(f"oversample must be True or False; got {self.oversample!r}")
+        check_numbers(self.batch_size, self.workers)
+        if self.threads is not None:
+            at_least_one("threads", self.threads)
 
     def _run(self, X: Any, layer: str, width: int, pooling: str | None) -> NDArray[np.float32]:
         """Return what one layer makes of the photos, (N, width)."""
-        self._check_numbers()
+        self._check_parameters()
         batch = Batch(X)
         seen, names = getattr(self, "feature_names_in_", None), _column_names(X)
         if seen is not None and names is not None and list(seen) != list(names):
             raise ShapeError(
-                f"X must have the column that it had in fit; expected {seen[0]!r}, got {names[0]!r}"
+                f"X must have the column that it had in fit; expected {short(repr(seen[0]))}, "
+                f"got {short(repr(names[0]))}"
             )
         rows = np.empty((len(batch), width), np.float32)
         blocks = compute(

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import assert_all_finite, check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 
 from decaf.errors import ArchitectureError, ShapeError
+from decaf.features.pipeline import BATCH_SIZE
 from decaf.sklearn.base import OnPhotos
+from decaf.sklearn.photos import short
 from decaf.specs import Softmax
 
 
@@ -23,9 +26,17 @@ class DecafClassifier(ClassifierMixin, OnPhotos):  # type: ignore[misc]  # as it
     that it never predicts would make every score wrong.  A y with few of its labels is fine.
 
     scikit-learn takes it for fitted, as in ``StackingClassifier(cv="prefit")`` and
-    ``CalibratedClassifierCV(FrozenEstimator(DecafClassifier()))``.  What makes numbers of y
-    first, as ``VotingClassifier`` (with ``voting="soft"``) and ``cross_val_predict`` do, needs a
-    y in which every class occurs; ``fit`` checks that too.
+    ``CalibratedClassifierCV(FrozenEstimator(DecafClassifier()))``.  There every class must occur
+    in y, and nobody checks it: a frozen estimator is not fitted, and of fewer classes scikit-learn
+    takes the wrong columns.
+
+    What makes numbers of y first, as ``VotingClassifier`` (with ``voting="soft"``) and
+    ``cross_val_predict`` do, needs a y in which every class occurs, too; ``fit`` checks that.
+    Such numbers are places in ``classes_``, which is sorted, not in ``net_.labels``.
+
+    Metrics of probabilities (``neg_log_loss``, ``roc_auc_ovr``, ``top_k_accuracy``) need all
+    classes in the y of each part, or ``labels=classifier.classes_``.  ``permutation_importance``
+    needs X as a table of one column.
 
     ``classes_`` is sorted, and ``predict_proba`` has its order, as scikit-learn's metrics and
     ensembles take for granted; ``net_.labels`` is the network's order.  Where several classes of
@@ -38,7 +49,8 @@ class DecafClassifier(ClassifierMixin, OnPhotos):  # type: ignore[misc]  # as it
     ----------
     weights : str or path, optional
         A weights file or a name in the zoo, as for :class:`decaf.DecafNet`; by default the
-        network inside the package.  Its last layer must be a softmax.  A pickle holds the path.
+        network inside the package.  Its last layer must be a softmax.  Pickles are as those of
+        :class:`~decaf.sklearn.DecafFeatures`.
     oversample : bool
         Average the probabilities of ten crops; ten times the work.
     batch_size : int
@@ -70,7 +82,8 @@ class DecafClassifier(ClassifierMixin, OnPhotos):  # type: ignore[misc]  # as it
         self,
         weights: str | os.PathLike[str] | None = None,
         oversample: bool = False,
-        batch_size: int = 32,
+        *,
+        batch_size: int = BATCH_SIZE,
         threads: int | None = None,
         workers: int | None = None,
     ) -> None:
@@ -93,7 +106,8 @@ class DecafClassifier(ClassifierMixin, OnPhotos):  # type: ignore[misc]  # as it
         X : N photos
             See the class.
         y : array of str, optional
-            (N,) labels, each one of ``classes_``; or their places there, if every class occurs.
+            (N,) labels, each one of ``classes_``; or their places there (not in ``net_.labels``),
+            if every class occurs.
 
         Returns
         -------
@@ -109,12 +123,18 @@ class DecafClassifier(ClassifierMixin, OnPhotos):  # type: ignore[misc]  # as it
         ShapeError
             If the network has no such label, X is something else, or empty, or a parameter is
             no number that it may be.
+        ValueError
+            By scikit-learn: if y has another length than X, a missing value, or values that can
+            be no classes.
         """
+        self._start_fit()
         self._last_layer()
         self._check(X)
         if y is not None:
             labels = column_or_1d(y, warn=True)
             check_consistent_length(X, labels)
+            assert_all_finite(labels, input_name="y")
+            check_classification_targets(labels)
             self._check_labels(labels)
         return self
 
@@ -183,7 +203,7 @@ class DecafClassifier(ClassifierMixin, OnPhotos):  # type: ignore[misc]  # as it
             more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
             raise ShapeError(
                 f"y must be labels of the network; expected some of its {len(known)} "
-                f"(see classes_), got {strange[0]!r}{more}"
+                f"(see classes_), got {short(repr(strange[0]))}{more}"
             )
 
     def __sklearn_tags__(self) -> Any:

@@ -11,8 +11,9 @@ from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from decaf.errors import ShapeError
-from decaf.features.pipeline import widths
+from decaf.features.pipeline import BATCH_SIZE, widths
 from decaf.sklearn.base import OnPhotos
+from decaf.sklearn.photos import short
 
 
 class DecafFeatures(TransformerMixin, OnPhotos):  # type: ignore[misc]  # as its base
@@ -33,7 +34,7 @@ class DecafFeatures(TransformerMixin, OnPhotos):  # type: ignore[misc]  # as its
     weights : str or path, optional
         A weights file or a name in the zoo, as for :class:`decaf.DecafNet`; by default the
         network inside the package.  A pickle holds the path, made absolute, and never the
-        weights; to unpickle it the file must be there.
+        weights: where it is used the file must be there, and after ``fit`` the same.
     layer : str
         As for :meth:`decaf.DecafNet.features`: ``"fc6"`` is before the ReLU, ``"relu6"`` after.
     oversample : bool
@@ -77,7 +78,7 @@ class DecafFeatures(TransformerMixin, OnPhotos):  # type: ignore[misc]  # as its
         oversample: bool = False,
         pooling: str | None = None,
         *,
-        batch_size: int = 32,
+        batch_size: int = BATCH_SIZE,
         threads: int | None = None,
         workers: int | None = None,
     ) -> None:
@@ -114,8 +115,10 @@ class DecafFeatures(TransformerMixin, OnPhotos):  # type: ignore[misc]  # as its
         ShapeError
             If X is something else, or empty, or a parameter is no number that it may be.
         """
-        self._width()
+        self._start_fit()
+        width = self._width()
         self._check(X)
+        self._fitted_width = (self.layer, self.pooling, width)
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -136,7 +139,8 @@ class DecafFeatures(TransformerMixin, OnPhotos):  # type: ignore[misc]  # as its
         ImageError
             If a photo cannot be read; the message has its name and number.
         WeightsError, ArchitectureError, FeaturesError, ShapeError
-            As :meth:`fit`.
+            As :meth:`fit`; WeightsError also if this was unpickled, and the weights are others
+            than in ``fit``.
         """
         width = self._width()
         return self._run(X, self.layer, width, self.pooling)
@@ -157,23 +161,25 @@ class DecafFeatures(TransformerMixin, OnPhotos):  # type: ignore[misc]  # as its
         Raises
         ------
         NotFittedError
-            If the network has not been read: a notebook asks for the names of what it only
-            shows, and should not have to wait for a download.
+            If it has not been read: a notebook asks for the names of what it only shows, and
+            should not have to wait for a download.
         ShapeError
             If `input_features` is something else.
         """
-        if self._net_at_hand() is None:
-            raise NotFittedError(
-                "the network must be read before its features have names; call fit"
-            )
+        width = self._width_of_fit() if self._net_at_hand() is None else self._width()
         if input_features is not None:
             given, seen = list(input_features), getattr(self, "feature_names_in_", None)
-            if len(given) != 1 or (seen is not None and given != list(seen)):
-                expected = "one name" if seen is None else repr(seen[0])
+            if seen is not None and given != list(seen):
                 raise ShapeError(
-                    f"input_features must be the column of photos; expected {expected}, got {given}"
+                    "input_features is not equal to feature_names_in_; expected "
+                    f"{short(repr(list(seen)))}, got {short(repr(given))}"
                 )
-        return np.array([f"{self.layer}_{i}" for i in range(self._width())], dtype=object)
+            if len(given) != 1:
+                raise ShapeError(
+                    "input_features should have length equal to 1, for the column of photos; "
+                    f"got {short(repr(given))}"
+                )
+        return np.array([f"{self.layer}_{i}" for i in range(width)], dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -182,6 +188,16 @@ class DecafFeatures(TransformerMixin, OnPhotos):  # type: ignore[misc]  # as its
 
     def _more_tags(self) -> dict[str, Any]:
         return {"preserves_dtype": []}  # before scikit-learn 1.6
+
+    def _width_of_fit(self) -> int:
+        """Return D without the network, if this is unpickled and still as it was fitted."""
+        path, _ = vars(self).get("_fitted_with", (False, None))
+        layer, pooling, width = vars(self).get("_fitted_width", (None, None, 0))
+        if (path, layer, pooling) != (self.weights, self.layer, self.pooling):
+            raise NotFittedError(
+                "the network must be read before its features have names; call fit"
+            )
+        return int(width)
 
     def _width(self) -> int:
         """Return D; all that can be wrong with layer and pooling is found here."""

@@ -2,9 +2,11 @@
 
 The checks pass rows of numbers.  The estimators here turn a 2-D array of finite numbers into
 photos, a row each: an S-shaped curve makes 0 to 255 of each number, and the numbers fill a
-square of grey pixels, again and again.  Everything else, from NaN to sparse matrices, goes on
-as it came, so that it is the estimators of decaf that must refuse it.  Nothing else is changed
-but the tag that says that there may be 2-D numbers; without it scikit-learn skips the checks.
+square of grey pixels, again and again.  Numbers that are stored as objects are numbers, and an
+object among them that is none counts as 0.  Everything else, from NaN to sparse matrices, goes on
+as it came, so that it is the estimators of decaf that must refuse it.  Besides, the classifier's
+``classes_`` are numbers, as those of the checks are; and the tag is changed that says that there
+may be 2-D numbers, without which scikit-learn skips the checks.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ def photos(X: Any) -> Any:
     """A photo for each row of a 2-D array of finite real numbers; all else as it came."""
     try:
         rows = np.asarray(X)
+        if rows.ndim == 2 and rows.dtype.kind == "O" and isinstance(X, np.ndarray):
+            rows = np.array([[v if isinstance(v, float) else 0.0 for v in row] for row in rows])
         if rows.ndim != 2 or rows.size == 0 or rows.dtype.kind not in "fiu":
             return X
     except (TypeError, ValueError):  # a sparse matrix, a ragged list

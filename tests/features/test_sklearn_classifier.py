@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from decaf import DecafNet
 from decaf.errors import ArchitectureError, ImageError, ShapeError, WeightsError
+from decaf.features.pipeline import BATCH_SIZE
 from decaf.sklearn import DecafClassifier, DecafFeatures
 from decaf.specs import Architecture, Softmax
 from decaf.weights import save_weights
@@ -123,13 +124,19 @@ def test_fit_checks_the_labels(unsorted: Path) -> None:
     classifier.fit(PHOTOS, ["ant"] * 12)  # few of its labels
     with pytest.raises(ShapeError, match=r"^y must be labels .*got 'rose' and 1 more"):
         classifier.fit(PHOTOS, ["rose", "tulip", *y[2:]])
-    with pytest.raises(ShapeError, match=r"^y must be labels .*got 0\.5"):
+    with pytest.raises(ShapeError, match=r"^y must be labels .*got 'x{99}\.\.\.x{99}'") as caught:
+        classifier.fit(PHOTOS, ["x" * 10_000] * 12)
+    assert len(str(caught.value)) < 400
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
         classifier.fit(PHOTOS, [0.5] * 12)
+    for no_number in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="Input y contains"):
+            classifier.fit(PHOTOS, [no_number] * 12)
     classifier.fit(PHOTOS, np.arange(12) % 5)
     for numbers in (np.arange(12) % 4, np.arange(12) % 6, np.arange(12) % 5 - 1):
         with pytest.raises(ShapeError, match=r"^y, if numbers, must .*expected 0 to 4, got"):
             classifier.fit(PHOTOS, numbers)
-    with pytest.raises(ShapeError, match=r"^y must be labels .*got nan"):
+    with pytest.raises(ValueError, match="Input.* contains NaN"):
         classifier.fit(PHOTOS, np.array([*y[:-1], np.nan], dtype=object))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         classifier.fit(PHOTOS, y[:-1])
@@ -180,6 +187,20 @@ def test_it_is_a_classifier() -> None:
         tags = utils.get_tags(classifier)
         assert not tags.requires_fit and not tags.target_tags.required
         assert tags.input_tags.string and not tags.input_tags.two_d_array
+
+
+def test_options_are_keywords() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        DecafClassifier(None, False, 16)  # type: ignore[misc]
+    assert DecafClassifier().batch_size == DecafFeatures().batch_size == BATCH_SIZE == 16
+
+
+def test_other_weights_than_those_of_fit_are_refused(tmp_path: Path) -> None:
+    weights = tiny.save(tmp_path / "net.h5", labels=UNSORTED)
+    data = pickle.dumps(DecafClassifier(weights).fit(PHOTOS))
+    tiny.save(weights, labels=UNSORTED[::-1])
+    with pytest.raises(WeightsError, match=r"net\.h5: must be the weights of fit; expected SHA"):
+        pickle.loads(data).predict(PHOTOS)
 
 
 def test_score(unsorted: Path) -> None:
@@ -246,7 +267,7 @@ def test_its_probabilities_as_features(unsorted: Path, y: Any) -> None:
 def test_pickles_and_clones(unsorted: Path) -> None:
     classifier = DecafClassifier(unsorted, threads=1).fit(PHOTOS)
     data = pickle.dumps(classifier)
-    assert len(data) < 2000
+    assert len(data) < 2000 and "_held" not in vars(pickle.loads(data))
     want = classifier.predict_proba(PHOTOS)
     np.testing.assert_array_equal(pickle.loads(data).predict_proba(PHOTOS), want)
     copy = clone(classifier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import subprocess
 import sys
@@ -106,6 +107,9 @@ def test_pooling(pooling: str, function: Any) -> None:
         ({"batch_size": None}, ShapeError, "batch_size"),
         ({"workers": 0}, ShapeError, "workers"),
         ({"threads": 0}, DecafError, "threads"),
+        ({"threads": True}, ShapeError, "threads"),
+        ({"oversample": "yes"}, ShapeError, "oversample must be True or False; got 'yes'"),
+        ({"oversample": None}, ShapeError, "oversample"),
     ],
     ids=str,
 )
@@ -207,7 +211,7 @@ def test_tables_come_out(paths: list[str]) -> None:
     made = DecafFeatures().set_output(transform="pandas").fit_transform(table)
     assert list(made.index) == list("uvwxyz") and made.columns[1] == "relu6_1"
     np.testing.assert_array_equal(made.to_numpy(), RELU6)
-    with pytest.raises(ShapeError, match="expected 'photo'"):
+    with pytest.raises(ShapeError, match=r"expected \['photo'\], got \['file'\]"):
         DecafFeatures().fit(table).get_feature_names_out(["file"])
 
 
@@ -229,23 +233,101 @@ def test_a_pickle_holds_no_weights(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pickle.loads(data).transform(PIXELS), NET.features(PIXELS, "fc6"))
 
 
+@pytest.mark.parametrize("used", [False, True])
 def test_a_pickle_works_in_another_process_and_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    used: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.save(tmp_path / "tiny.h5")
     monkeypatch.chdir(tmp_path)
-    features = DecafFeatures("tiny.h5", layer="fc7").fit(PIXELS)
+    features = DecafFeatures("tiny.h5", layer="fc7")
+    if used:
+        features.fit(PIXELS)
     (tmp_path / "model.pickle").write_bytes(pickle.dumps(features))
     np.save(tmp_path / "photos.npy", PIXELS)
     (tmp_path / "elsewhere").mkdir()
     code = (
         "import pickle, numpy, pathlib\n"
         "features = pickle.loads(pathlib.Path('../model.pickle').read_bytes())\n"
-        "assert features.weights == 'tiny.h5'\n"
+        "assert pathlib.Path(features.weights) == pathlib.Path('../tiny.h5').resolve()\n"
         "sys.stdout.buffer.write(features.transform(numpy.load('../photos.npy')).tobytes())"
     )
     made = np.frombuffer(other_process(code, tmp_path / "elsewhere"), np.float32)
     np.testing.assert_array_equal(made.reshape(N, -1), features.transform(PIXELS))
+
+
+def test_what_is_unpickled_elsewhere_is_cloned_and_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.save(tmp_path / "tiny.h5")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for weights in ("tiny.h5", Path("tiny.h5")):
+        features = DecafFeatures(weights, "fc7")
+        assert clone(features).weights == features.get_params()["weights"] == weights
+        data = pickle.dumps(features), pickle.dumps(features.fit(PIXELS))
+        want = features.transform(PIXELS)
+        assert features.weights is weights
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert pickle.loads(pickle.dumps(features)).weights == str(tmp_path / "tiny.h5")
+        for again in map(pickle.loads, data):
+            for copy in (again, clone(again), again.set_params(threads=1)):
+                np.testing.assert_array_equal(copy.transform(PIXELS), want)
+            model = Pipeline([("features", again), ("nearest", KNeighborsClassifier(1))])
+            grid = {"features__layer": ["fc6", "fc7"]}
+            y = list("ab") * N
+            GridSearchCV(model, grid, cv=2, error_score="raise").fit([*PIXELS] * 2, y)
+        monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("weights", [None, "alexnet", "missing.h5", 3])
+def test_names_and_what_is_none_stay_in_a_pickle(weights: Any, tmp_path: Path) -> None:
+    kept = pickle.loads(pickle.dumps(DecafFeatures(weights))).weights
+    assert kept == (str(Path.cwd() / "missing.h5") if weights == "missing.h5" else weights)
+
+
+def test_the_hash_does_not_tell_whether_the_network_was_read(tmp_path: Path) -> None:
+    """By it joblib.Memory finds what it has."""
+    weights = tiny.save(tmp_path / "tiny.h5")
+    for features in (DecafFeatures(), DecafFeatures(weights, "fc7")):
+        before = joblib.hash(features)
+        features.transform(PIXELS)
+        assert joblib.hash(features) == before
+        fitted = joblib.hash(features.fit(PIXELS))
+        features.transform(PIXELS)
+        again = pickle.loads(pickle.dumps(features))
+        assert joblib.hash(features) == joblib.hash(again) == fitted != before
+        again.transform(PIXELS)
+        assert joblib.hash(again) == joblib.hash(pickle.loads(pickle.dumps(again))) == fitted
+
+
+def test_other_weights_than_those_of_fit_are_refused(tmp_path: Path) -> None:
+    weights = tiny.save(tmp_path / "tiny.h5")
+    other = tiny.save(tmp_path / "other.h5", labels=tiny.LABELS[::-1])
+    unfitted = pickle.dumps(DecafFeatures(weights, "fc7"))
+    fitted = DecafFeatures(weights, "fc7").fit(PIXELS)
+    data = pickle.dumps(fitted)
+    for again in (pickle.loads(data), pickle.loads(pickle.dumps(pickle.loads(data)))):
+        assert again.transform(PIXELS).shape == again.set_params(threads=1).transform(PIXELS).shape
+    was, now = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (weights, other))
+    weights.write_bytes(other.read_bytes())
+    again = pickle.loads(data)
+    for _ in range(2):
+        with pytest.raises(WeightsError, match=rf"tiny\.h5: .*expected SHA-256 {was}, got {now}"):
+            again.transform(PIXELS)
+    assert again.fit(PIXELS).transform(PIXELS).shape  # to fit is to begin anew
+    assert pickle.loads(data).set_params(weights=other).transform(PIXELS).shape
+    assert pickle.loads(unfitted).transform(PIXELS).shape
+    assert clone(pickle.loads(data)).transform(PIXELS).shape
+
+
+def test_names_of_features_after_unpickling(tmp_path: Path) -> None:
+    features = pickle.loads(pickle.dumps(DecafFeatures(layer="fc7").fit(PIXELS)))
+    assert "DecafFeatures" in features._repr_html_()
+    assert features.get_feature_names_out()[-1] == "fc7_255"
+    assert "_held" not in vars(features)  # to show names nothing is read
+    for changed in ({"layer": "fc6"}, {"pooling": "max"}, {"weights": tmp_path / "a.h5"}):
+        with pytest.raises(NotFittedError):
+            pickle.loads(pickle.dumps(features)).set_params(**changed).get_feature_names_out()
 
 
 def test_several_threads_at_once() -> None:

@@ -96,8 +96,12 @@ def test_a_column_of_pandas(paths: list[str]) -> None:
     assert not hasattr(features.fit(paths), "feature_names_in_")
 
     table.loc["w", "photo"] = None
-    with pytest.raises(ImageError, match=r"photo 3 of 6 .*must be a photo"):
-        features.transform(table)
+    for missing in (None, float("nan"), pandas.NA, pandas.NaT):
+        with pytest.raises(ImageError, match=r"^photo 3 of 6 \(a missing value\): must be a photo"):
+            features.transform([*paths[:2], missing, *paths[3:]])
+    for X in (table, table["photo"].astype("string")):
+        with pytest.raises(ImageError, match=r"^photo 3 of 6 \(a missing value\): must be a photo"):
+            features.transform(X)
     with pytest.raises(ShapeError, match=r"got .* \(6, 2\)"):
         features.fit(table.assign(label="rose"))
 
@@ -152,11 +156,46 @@ def test_what_is_no_batch_of_photos_is_refused(X: Any, got: str) -> None:
             method(X)
 
 
-@pytest.mark.parametrize("X", [[], (), np.empty((0, 8, 8, 3), np.uint8), np.empty((0, 1), object)])
+EMPTY = [[], (), np.array([]), np.empty((0, 8, 8, 3), np.uint8), np.empty((0, 1), object)]
+
+
+@pytest.mark.parametrize("X", EMPTY, ids=repr)
 def test_an_empty_x_is_refused_as_everywhere_in_scikit_learn(X: Any) -> None:
     for method in (DecafFeatures().fit, DecafFeatures().transform):
         with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\)"):
             method(X)
+
+
+def test_an_empty_table() -> None:
+    pandas = pytest.importorskip("pandas")
+    for X in (pandas.DataFrame(), pandas.DataFrame({"photo": []}), pandas.Series([], dtype=object)):
+        with pytest.raises(ShapeError, match=r"Found array with 0 sample\(s\)"):
+            DecafFeatures().fit(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "phrase"),
+    [
+        (np.zeros((3, 1), complex), "Complex data not supported"),
+        (np.zeros((3, 0)), r"Found array with 0 feature\(s\) \(shape=\(3, 0\)\)"),
+        (np.full((3, 2), np.nan), "X contains NaN or infinity"),
+        (np.zeros(3), "Reshape your data"),
+        (PIXELS[0], r"Reshape your data if they are pixels: one photo is photo\[None\]"),
+    ],
+    ids=["complex", "0 features", "NaN", "1-D", "one photo"],
+)
+def test_the_words_that_users_of_scikit_learn_know(X: Any, phrase: str) -> None:
+    with pytest.raises(ShapeError, match=f"^X must be photos; .*{phrase}"):
+        DecafFeatures().fit(X)
+    assert DecafFeatures().fit_transform(PIXELS[0][None]).shape == (1, 512)
+
+
+def test_long_paths_are_shortened() -> None:
+    long = "a" * 100_000 + "b.jpg"
+    for X in ([long], long):
+        with pytest.raises((ImageError, ShapeError), match=r"a{90}\.\.\.a*b\.jpg") as caught:
+            DecafFeatures().transform(X)
+        assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_size": 2, "workers": 2}], ids=str)
