@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,13 @@ from decaf.plots.canvas import (
     SMALL,
     axes_at,
     bare,
+    colour_bar,
     fitted,
     need_matplotlib,
     new_figure,
+    picture,
     shown,
+    write,
 )
 from decaf.plots.photo import see
 from decaf.plots.tiles import draw, places
@@ -31,8 +35,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 24  # maps, where the caller does not say which
+MOST_ASKED = 512  # that the caller may ask for
 COLUMNS = 6
-INSIDE = 0.99  # of the values, the part that the scale does justice to
+INSIDE = 0.99  # of the values other than 0, the part that the scale does justice to
 TILE, GAP, NUMBER = 1.05, 0.1, 0.2  # inches: a map, between maps, for the channel's number
 PHOTO, MARGIN, BAR = 3.0, 0.25, 0.15  # inches
 
@@ -54,16 +59,16 @@ def activations(
     layer : str, optional
         A layer that gives C,H,W; by default the first convolution.
     channels : sequence of int, optional
-        Which maps, in this order, counted from 0.  By default the 24 with the largest values,
-        that with the largest first; of equal ones the lower channel.
+        Which maps, up to 512, in this order, counted from 0.  By default the 24 with the largest
+        values, that with the largest first; of equal ones the lower channel.
 
     Returns
     -------
     matplotlib.figure.Figure
         Each map has the number of its channel.  All have one scale, which the bar shows: dark is
         0; or where there are negative values white is 0, blue negative and red positive.  The
-        scale ends where 99 % of the values do, because a few extreme ones would leave nothing to
-        see of all others; the bar has a point where it leaves some out.
+        scale ends where 99 % of the values other than 0 do, because a few extreme ones would
+        leave nothing to see of all others; the bar has a point where it leaves some out.
 
     Raises
     ------
@@ -93,19 +98,13 @@ def activations(
     left = MARGIN + PHOTO + MARGIN
     figure = new_figure(left + wide + MARGIN + BAR + 0.75, high + MARGIN + 0.5)
 
-    picture = bare(axes_at(figure, MARGIN, MARGIN + high - NUMBER - PHOTO, PHOTO, PHOTO))
-    picture.imshow(seen.crop)
-    picture.set_anchor("NW")
+    left_axes = bare(axes_at(figure, MARGIN, MARGIN + high - NUMBER - PHOTO, PHOTO, PHOTO))
+    picture(left_axes, seen.crop)
+    left_axes.set_anchor("NW")
     size = f"{seen.crop.shape[1]}×{seen.crop.shape[0]}"
-    picture.text(
-        0,
-        1 + 0.03 / PHOTO,
-        f"{fitted(seen.name, PHOTO - 0.6, SMALL)}, {size}",
-        fontsize=SMALL,
-        va="bottom",
-        transform=picture.transAxes,
-        parse_math=False,
-    )
+    name_and_size = f"{fitted(seen.name, PHOTO - 1.0, SMALL)}, cut to {size}"
+    above = 1 + 0.03 / PHOTO
+    write(left_axes, 0, above, name_and_size, va="bottom", transform=left_axes.transAxes)
 
     bottom = MARGIN + high - rows * per_row
     maps_axes = bare(axes_at(figure, left, bottom, wide, rows * per_row - NUMBER))
@@ -113,21 +112,21 @@ def activations(
     colours = "RdBu_r" if low < 0 else "inferno"
     draw(maps_axes, tiles, where, vmin=low, vmax=top, cmap=colours)
     for channel, (x, y) in zip(which, where, strict=True):
-        maps_axes.text(x, y - 0.03, str(channel), fontsize=SMALL, va="bottom")
+        write(maps_axes, x, y - 0.03, str(channel), va="bottom")
     all_of_them = "" if len(which) == c else f" of {c:,}"
     order = ", largest values first" if channels is None else ""
-    figure.text(
+    write(
+        figure,
         MARGIN / figure.get_figwidth(),
         1 - 0.15 / figure.get_figheight(),
-        f"{shown(name)}: {len(which)}{all_of_them} maps of {w}×{h}{order}; numbers: channels",
-        fontsize=LARGE,
+        f"{shown(net.architecture.name)}, {shown(name)}: {len(which)}{all_of_them} maps of "
+        f"{w}×{h}{order}; numbers: channels",
+        LARGE,
         va="top",
-        parse_math=False,
     )
     bar = axes_at(figure, left + wide + MARGIN, bottom, BAR, rows * per_row - NUMBER)
     beyond = "neither" if not np.nanmax(np.abs(tiles)) > top else "both" if low < 0 else "max"
-    figure.colorbar(maps_axes.images[0], cax=bar, extend=beyond)
-    bar.tick_params(labelsize=SMALL)
+    colour_bar(figure, maps_axes.images[0], bar, beyond)
     return figure
 
 
@@ -156,20 +155,23 @@ def _with_maps(net: DecafNet, layer: str | None) -> str:
 def _checked(name: str, c: int, channels: Sequence[int] | None) -> list[int] | None:
     if channels is None:
         return None
-    which = list(channels)
-    if not which or not all(isinstance(k, Integral) and 0 <= k < c for k in which):
+    which = list(channels) if isinstance(channels, Iterable) else []
+    fit = all(isinstance(k, Integral) and not isinstance(k, bool) and 0 <= k < c for k in which)
+    if not fit or not 0 < len(which) <= MOST_ASKED:
         raise ArchitectureError(
-            f"{name}: channels must be those of the layer; expected numbers from 0 to {c - 1}, "
-            f"got {which}"
+            f"{name}: channels must be those of the layer; expected 1 to {MOST_ASKED} numbers "
+            f"from 0 to {c - 1}, got {reprlib.repr(channels)}"
         )
     return [int(k) for k in which]
 
 
 def _limits(tiles: NDArray[np.float32]) -> tuple[float, float]:
-    """The scale: from 0, or the same way to both sides of 0; as far as most values go."""
-    finite = tiles[np.isfinite(tiles)]
-    if not finite.any():
+    """The scale: from 0, or the same way to both sides of 0; as far as most values go.
+
+    Those that are 0, behind a ReLU most of all, say nothing about the size of the others.
+    """
+    some = tiles[np.isfinite(tiles) & (tiles != 0)]
+    if not some.size:
         return 0.0, 1.0
-    size = np.abs(finite)
-    high = float(np.quantile(size, INSIDE)) or float(size.max())
-    return (-high if finite.min() < 0 else 0.0), high
+    high = float(np.quantile(np.abs(some), INSIDE))
+    return (-high if some.min() < 0 else 0.0), high

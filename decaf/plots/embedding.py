@@ -6,6 +6,7 @@ little but noise, and makes the distances cheap.  Both are scikit-learn's.
 
 from __future__ import annotations
 
+import threading
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,6 +17,9 @@ from decaf.features.contents import Features
 
 DIMENSIONS = 50  # after PCA
 FEWEST = 4  # photos: with fewer there is nothing to see
+SEEDS = 2**32  # so many there are for scikit-learn
+
+_alone = threading.Lock()  # two who set the threads of a library would undo each other's
 
 
 def choose(count: int, sample: int, seed: int) -> NDArray[np.intp]:
@@ -25,6 +29,8 @@ def choose(count: int, sample: int, seed: int) -> NDArray[np.intp]:
             raise FeaturesError(
                 f"{name} must be a whole number; expected at least {least}, got {value!r}"
             )
+    if seed >= SEEDS:
+        raise FeaturesError(f"seed must be below 2**32; expected at most {SEEDS - 1}, got {seed}")
     if count < FEWEST:
         raise FeaturesError(f"t-SNE must have some photos; expected at least {FEWEST}, got {count}")
     if count <= sample:
@@ -58,7 +64,7 @@ def embed(values: NDArray[np.float32], perplexity: float, seed: int) -> NDArray[
     Raises
     ------
     FeaturesError
-        If values are not finite or all rows are the same, or the perplexity is not positive.
+        If values are not finite, or all rows are the same.
     """
     import threadpoolctl
     from sklearn.decomposition import PCA
@@ -68,17 +74,34 @@ def embed(values: NDArray[np.float32], perplexity: float, seed: int) -> NDArray[
         raise FeaturesError("features must be finite for t-SNE; got NaN or infinity")
     if (values == values[0]).all():
         raise FeaturesError("features must differ for t-SNE; got the same for every photo")
-    small = PCA(min(DIMENSIONS, *values.shape), random_state=seed).fit_transform(values)
-    # OpenMP adds what its threads found in any order, and t-SNE magnifies the last bit.
-    with threadpoolctl.threadpool_limits(1, user_api="openmp"):  # of this thread alone
+    rows = centred(values)
+    # BLAS and OpenMP add what their threads found in other orders when these are more or fewer,
+    # and t-SNE magnifies the last bit.  OpenBLAS has one number of threads for the whole process:
+    # others that use it are slower meanwhile, and get their threads back.
+    with _alone, threadpoolctl.threadpool_limits(1):
+        small = PCA(min(DIMENSIONS, *rows.shape), random_state=seed).fit_transform(rows)
         places = TSNE(
             2, perplexity=perplexity, init="pca", random_state=seed, n_jobs=1
         ).fit_transform(small)
+    if not np.isfinite(places).all():
+        raise FeaturesError("t-SNE must find places for these features; got NaN or infinity")
     return np.asarray(places, np.float32)
+
+
+def centred(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Rows around 0 with a largest absolute value of 1, and at least two columns: (N, D) float64.
+
+    t-SNE does not depend on where features lie nor on their unit, but scikit-learn squares them
+    in float32: of 1e-30 and of 1e20 nothing would be left.
+    """
+    rows = values.astype(np.float64)
+    rows -= rows.mean(axis=0)
+    rows /= np.abs(rows).max()
+    return np.pad(rows, ((0, 0), (0, max(0, 2 - rows.shape[1]))))  # it starts from two columns
 
 
 def usable_perplexity(perplexity: float, count: int) -> float:
     """What was asked for, or a third of the points where that is less."""
-    if not isinstance(perplexity, Real) or isinstance(perplexity, bool) or not perplexity > 0:
-        raise FeaturesError(f"perplexity must be a number above 0; got {perplexity!r}")
-    return min(float(perplexity), (count - 1) / 3)
+    if not isinstance(perplexity, Real) or isinstance(perplexity, bool) or not perplexity >= 1:
+        raise FeaturesError(f"perplexity must be a number of at least 1; got {perplexity!r}")
+    return float(min(perplexity, (count - 1) / 3))

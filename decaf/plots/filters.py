@@ -87,7 +87,7 @@ def filters(net: DecafNet, layer: str | None = None) -> Figure:
     else:
         draw(axes, images, where, cmap="gray", vmin=0, vmax=1)
     count = f"{o:,} filters" if len(images) == o else f"the first {len(images)} of {o:,} filters"
-    facts = [f"{shown(conv.name)}: {count} of {kh}×{kw}"]
+    facts = [f"{shown(net.architecture.name)}, {shown(conv.name)}: {count} of {kh}×{kw}"]
     if conv.groups > 1:
         facts.append(f"{conv.groups} groups")
     how = "grey is 0, each filter scaled by itself"

@@ -1,15 +1,17 @@
 """Where in the photo is what the network sees?  Cover a place, and look what it says then.
 
-A grey square covers one place after the other; where the probability of the class falls, the
+A plain square covers one place after the other; where the probability of the class falls, the
 network needs what was there (Zeiler & Fergus 2014, "Visualizing and understanding convolutional
 networks", section 4.2 and Figure 7).
 
 The square is put over the network's input, after preprocessing, and is 0 there: the colour that
-the recipe subtracts, which tells the network nothing.
+the recipe subtracts, which tells the network nothing.  For most networks that is the mean colour
+of their photos; a recipe that subtracts nothing makes it black.
 
 A map has a cell for every `stride` pixels in both directions; the cells cover the input, and stand
 over its edges equally on both sides.  The value of a cell is the probability while a square of
-`window` pixels is centred on the cell, cut off at the edges of the input.
+`window` pixels is centred on the cell, cut off at the edges of the input.  Where `stride` -
+`window` is odd there are no such pixels, and the square is half a pixel above and left of there.
 
 Cost: the network runs once a cell.
 """
@@ -25,17 +27,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.errors import ShapeError
-from decaf.image import Photo
+from decaf.image import Photo, Preprocessing
+from decaf.mean_image import MeanImage
 from decaf.net import DecafNet
 from decaf.plots.canvas import (
     NORMAL,
     SMALL,
     axes_at,
+    axis_title,
     bare,
+    colour_bar,
     fitted,
     need_matplotlib,
     new_figure,
+    picture,
     title,
+    write,
 )
 from decaf.plots.classes import class_index, score_name
 from decaf.plots.photo import see
@@ -56,7 +63,7 @@ def occlusion(
     *,
     batch_size: int = 32,
 ) -> Figure:
-    """Draw the photo, the probability of a class by place of a grey square, and both together.
+    """Draw the photo, the probability of a class by place of a plain square, and both together.
 
     Parameters
     ----------
@@ -117,29 +124,32 @@ def occlusion(
         top_edge - 0.5,
     )
     grey = seen.crop @ np.array([0.299, 0.587, 0.114])  # luma; ITU-R 601
-    panels[0].imshow(seen.crop)
-    panels[2].imshow(grey, cmap="gray", vmin=0, vmax=255)
+    picture(panels[0], seen.crop)
+    picture(panels[2], grey, cmap="gray", vmin=0, vmax=255)
     for panel, alpha in ((panels[1], 1.0), (panels[2], 0.55)):
-        panel.imshow(found, extent=box, vmin=low, vmax=top, alpha=alpha, interpolation="nearest")
+        picture(
+            panel, found, extent=box, vmin=low, vmax=top, cmap="viridis", alpha=alpha,
+            interpolation="nearest",
+        )  # fmt: skip
     for panel in panels:
         panel.set_xlim(-0.5, w - 0.5)
         panel.set_ylim(h - 0.5, -0.5)
     photo_name, class_name = (fitted(name, SIDE, NORMAL) for name in (seen.name, net.labels[index]))
     title(panels[0], f"{photo_name}\n{class_name}\n{what} {scores[index]:.3f}", NORMAL)
-    title(panels[1], f"{what} with a grey square\nof {window}×{window} pixels there", NORMAL)
+    square = square_name(net.preprocessing)
+    title(panels[1], f"{what} with {square}\nof {window}×{window} pixels there", NORMAL)
     title(panels[2], "both: where it falls,\nthe network needs the photo", NORMAL)
-    figure.text(
+    write(
+        figure,
         GAP / figure.get_figwidth(),
         0.15 / figure.get_figheight(),
         f"input {w}×{h} pixels, a place every {stride}; the line in the bar: nothing covered",
-        fontsize=SMALL,
         va="bottom",
     )
     bar = axes_at(figure, 3 * (SIDE + GAP) + 0.6 * GAP, 0.45, BAR, high)
-    figure.colorbar(panels[1].images[0], cax=bar)
-    bar.axhline(scores[index], color="white", linewidth=2)
-    bar.tick_params(labelsize=SMALL)
-    bar.set_ylabel(f"{what} of the class", fontsize=SMALL)
+    colour_bar(figure, panels[1].images[0], bar)
+    bar.axhline(scores[index], color="white", linewidth=2, linestyle="-", marker="")
+    axis_title(bar, "y", f"{what} of the class", SMALL)
     return figure
 
 
@@ -170,6 +180,16 @@ def occlusion_map(
         found[done : done + n] = scores[:, index]
         done += n
     return found.reshape(rows, columns)
+
+
+def square_name(recipe: Preprocessing) -> str:
+    """What a square of zeros looks like, before preprocessing."""
+    if isinstance(recipe.mean, MeanImage):
+        return "a square of the mean image"
+    means = set(recipe.mean)  # of the channels
+    if means == {0.0}:
+        return "a black square"
+    return "a grey square" if len(means) == 1 else "a square of the mean colour"
 
 
 def first_cell(side: int, stride: int) -> int:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decaf.plots.canvas import picture
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -69,7 +71,7 @@ def draw(
     for tile, (left, top) in zip(tiles, where, strict=True):
         h, w = np.array(tile.shape[:2]) / max(tile.shape[:2])
         box = (left, left + w, top + h, top)
-        axes.imshow(tile, extent=box, interpolation="nearest", **options)
+        picture(axes, tile, extent=box, interpolation="nearest", **options)
         axes.add_patch(Rectangle((left, top), w, h, fill=False, edgecolor="0.7", linewidth=0.5))
         right, bottom = max(right, left + w), max(bottom, top + h)
     axes.set_xlim(0, right)

@@ -20,16 +20,18 @@ from decaf.plots.canvas import (
     NORMAL,
     SMALL,
     axes_at,
+    axis_title,
+    bars,
     need_matplotlib,
     new_figure,
     shown,
     title,
+    write,
 )
 from decaf.report import Profile
 from decaf.specs import Architecture
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NOISE = (480, 640, 3)  # the photo, where none is given
@@ -101,42 +103,46 @@ def times(
     figure = new_figure(NAMES + STEPS + GAP + KINDS + 0.5, high + 1.5)
     left = axes_at(figure, NAMES, 0.55, STEPS, high)
     colours = [ACCENT if i in dearest else BAR for i in range(len(steps))]
-    _bars(left, [step_name(step.name) for step in steps], milliseconds, colours)
+    bars(left, [step_name(step.name) for step in steps], milliseconds, colours, SMALL)
+    left.tick_params(axis="x", labelsize=SMALL)
+    left.locator_params(axis="x", nbins=5)
     left.set_xlim(0, 1.4 * max(milliseconds) or 1.0)  # room for the numbers
-    left.set_xlabel("milliseconds an image", fontsize=NORMAL)
+    axis_title(left, "x", "milliseconds an image", NORMAL)
     for i in dearest:
         text = f" {milliseconds[i]:.3g} ms, {milliseconds[i] / total:.0%}".replace("%", " %")
-        left.text(milliseconds[i], i, text, va="center", fontsize=SMALL, color=ACCENT)
-    title(left, "(a) time of each step, in order", NORMAL)
+        write(left, milliseconds[i], i, text, va="center", color=ACCENT)
+    title(left, "(a) time of each step, in order; the dearest in red", NORMAL)
 
     kinds = by_kind(net.architecture, profile)
     right_high = len(kinds) * A_BAR * 1.3
     right = axes_at(figure, NAMES + STEPS + GAP, 0.55 + high - right_high, KINDS, right_high)
     percent = [1e5 * seconds / profile.images / total for seconds in kinds.values()]
-    _bars(right, list(kinds), percent, [BAR] * len(kinds))
+    bars(right, list(kinds), percent, BAR, SMALL)
+    right.tick_params(axis="x", labelsize=SMALL)
+    right.locator_params(axis="x", nbins=5)
     right.set_xlim(0, 1.3 * max(percent) or 1.0)
-    right.set_xlabel("% of the time", fontsize=NORMAL)
+    axis_title(right, "x", "% of the time", NORMAL)
     for row, value in enumerate(percent):
-        right.text(value, row, f" {value:.1f} %", va="center", fontsize=SMALL)
+        write(right, value, row, f" {value:.1f} %", va="center")
     title(right, "(b) share of each kind of layer", NORMAL)
 
     w, h = figure.get_size_inches()
     threads = f"{profile.threads} thread" + ("s" if profile.threads > 1 else "")
-    figure.text(
+    write(
+        figure,
         0.2 / w,
         1 - 0.2 / h,
         f"{shown(profile.name)}: {total:.3g} ms an image, and {reading:.3g} ms to read "
         "and prepare it",
-        fontsize=LARGE,
+        LARGE,
         va="top",
-        parse_math=False,
     )
-    figure.text(
+    write(
+        figure,
         0.2 / w,
         1 - 0.45 / h,
         f"batch of {profile.images}, median of {profile.repeat}, {threads}, backend "
         f"{profile.backend}, precision {profile.precision}",
-        fontsize=SMALL,
         va="top",
         color=GREY,
     )
@@ -166,13 +172,3 @@ def _kind(architecture: Architecture, step: str) -> str:
             kind = type(layer).__name__
             return KIND_NAMES.get(kind, kind)
     return OTHER
-
-
-def _bars(axes: Axes, names: list[str], values: list[float], colours: list[str]) -> None:
-    axes.barh(range(len(names)), values, height=0.75, color=colours)
-    axes.set_yticks(range(len(names)), names, fontsize=SMALL, parse_math=False)
-    axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=SMALL)
-    axes.locator_params(axis="x", nbins=5)
-    axes.spines[["top", "right"]].set_visible(False)

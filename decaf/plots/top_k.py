@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING
 
+from decaf.errors import ShapeError
 from decaf.image import Photo
 from decaf.net import DecafNet
 from decaf.plots.canvas import (
     BAR,
     NORMAL,
     axes_at,
+    axis_title,
     bare,
+    bars,
     fitted,
     need_matplotlib,
     new_figure,
+    picture,
     shown,
     text_width,
     title,
+    write,
 )
 from decaf.plots.classes import score_name
 from decaf.plots.photo import reduced, see
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MOST = 50  # classes, that the picture stays one
 
 # Inches.
 A_BAR, BARS = 0.3, 3.6  # a bar's height, the width of all
@@ -40,7 +48,7 @@ def top_k(net: DecafNet, photo: Photo, k: int = 5) -> Figure:
     photo : photo
         See :class:`~decaf.net.DecafNet`.
     k : int
-        How many classes.
+        How many classes; at most 50.
 
     Returns
     -------
@@ -52,11 +60,13 @@ def top_k(net: DecafNet, photo: Photo, k: int = 5) -> Figure:
     ImageError
         If the photo cannot be used.
     ShapeError
-        If `k` is no whole number of at least 1.
+        If `k` is no whole number from 1 to 50.
     DecafError
         If matplotlib is missing.
     """
     need_matplotlib()
+    if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= k <= MOST:
+        raise ShapeError(f"k must be a whole number; expected 1 to {MOST}, got {k!r}")
     seen = see(net, photo)
     best = net.top_k(net.forward(seen.x).reshape(-1), k)
     scores = [prediction.score for prediction in best]
@@ -70,14 +80,12 @@ def top_k(net: DecafNet, photo: Photo, k: int = 5) -> Figure:
     right_edge = middle + max(text_width(name, NORMAL) for name in names) + GAP
     figure = new_figure(right_edge + BARS + MARGIN, high + BELOW + ABOVE)
     left = bare(axes_at(figure, MARGIN, BELOW + high - HIGH, width, HIGH))
-    left.imshow(pixels)
+    picture(left, pixels)
     left.set_anchor("NW")
     title(left, fitted(seen.name, width, NORMAL), NORMAL)
     right = axes_at(figure, right_edge, BELOW, BARS, high)
 
-    right.barh(range(len(best)), scores, height=0.7, color=BAR)
-    right.set_yticks(range(len(best)), names, fontsize=NORMAL, parse_math=False)
-    right.set_ylim(len(best) - 0.5, -0.5)  # the first on top
+    bars(right, names, scores, BAR, NORMAL)
     if what == "probability":
         right.set_xlim(0, 1.15)  # room for the number behind a full bar
         right.spines["bottom"].set_bounds(0, 1)
@@ -86,12 +94,14 @@ def top_k(net: DecafNet, photo: Photo, k: int = 5) -> Figure:
         right.margins(x=0.2)
     for row, score in enumerate(scores):
         text = _percent(score) if what == "probability" else f"{score:.3g}"
-        right.text(max(score, 0), row, f" {text}", va="center", fontsize=NORMAL)
+        write(right, max(score, 0), row, f" {text}", NORMAL, va="center")
     right.tick_params(axis="x", labelsize=NORMAL)
-    right.tick_params(axis="y", length=0)
-    right.spines[["top", "right"]].set_visible(False)
-    right.set_xlabel(what, fontsize=NORMAL)
-    title(right, f"top {len(best)} of {len(net.labels):,} classes", NORMAL)
+    axis_title(right, "x", what, NORMAL)
+    title(
+        right,
+        f"top {len(best)} of the {len(net.labels):,} classes of {shown(net.architecture.name)}",
+        NORMAL,
+    )
     return figure
 
 

@@ -17,7 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decaf.features.contents import Features
-from decaf.plots.canvas import GREY, LARGE, SMALL, axes_at, bare, need_matplotlib, new_figure, shown
+from decaf.plots.canvas import (
+    BLACK,
+    GREY,
+    LARGE,
+    SMALL,
+    axes_at,
+    bare,
+    need_matplotlib,
+    new_figure,
+    picture,
+    shown,
+    write,
+)
 from decaf.plots.embedding import choose, embed, rows_of, usable_perplexity
 from decaf.plots.palette import DISTINCT, look
 from decaf.plots.thumbnails import lay_out, thumbnail
@@ -53,11 +65,14 @@ def tsne(
         Which of its layers; by default its first.
     thumbnails : bool
         Draw photos where there is room, framed in the colour of their label.  They are opened by
-        the paths in the file; those that cannot be are dots.
+        the paths in the file; those that cannot be are dots.  Say False for a file from a
+        stranger: its paths decide which photos of yours are opened and drawn.
     perplexity : float
-        About how many neighbours each photo keeps near; at most a third of the photos is used.
+        About how many neighbours each photo keeps near, at least 1; at most a third of the photos
+        is used.
     seed : int
-        Of the random numbers: the same seed gives the same picture.
+        Of the random numbers, below 2**32: the same seed gives the same picture, on any number
+        of threads.
     sample : int
         Of more photos than this, so many are drawn, chosen at random; the picture says so.
 
@@ -80,8 +95,8 @@ def tsne(
     perplexity = usable_perplexity(perplexity, len(rows))
     layer = next(iter(features.layers)) if layer is None else layer
     places = embed(rows_of(features, layer, rows), perplexity, seed)
-    labels = [features.labels[row] or UNLABELLED for row in rows]
-    names = sorted(set(labels), key=lambda name: (name == UNLABELLED, _natural(name)))
+    labels = [features.labels[row] for row in rows]
+    names = sorted(set(labels), key=lambda name: (not name, _natural(name)))
 
     figure, axes, side = _axes(places)
     number = {name: i for i, name in enumerate(names)}
@@ -100,11 +115,15 @@ def tsne(
     ]
     if drawn:
         facts.append(f"{drawn:,} drawn where there is room; they cover points")
+    elif thumbnails:
+        facts.append("no photo found by its path")
     if len(names) > DISTINCT:
         facts.append(f"looks repeat after {DISTINCT} of {len(names):,} labels")
     if len(names) > 1:
         _legend(figure, labels, names)
-    _text(figure, f"t-SNE of {shown(layer)}", "; ".join(facts))
+    network = features.info.get("architecture")
+    of = f"{shown(network)}, " if isinstance(network, str) else ""
+    _text(figure, f"t-SNE of {of}{shown(layer)}", "; ".join(facts))
     return figure
 
 
@@ -113,6 +132,15 @@ def _natural(name: str) -> list[str | int]:
     parts: list[str | int] = list(re.split(r"([0-9]{1,18})", name))
     parts[1::2] = map(int, parts[1::2])
     return parts
+
+
+def label_name(label: str, most: int = 32) -> str:
+    """What the legend calls a label; in quotes where it would be taken for something else."""
+    if not label:
+        return UNLABELLED
+    if label != label.strip() or label == UNLABELLED:
+        return f"'{shown(label, most - 2)}'"
+    return shown(label, most)
 
 
 def _loaded(features: str | os.PathLike[str] | Features) -> Features:
@@ -128,7 +156,8 @@ def _axes(places: NDArray[np.float32]) -> tuple[Figure, Axes, float]:
     low, high = places.min(axis=0).astype(float), places.max(axis=0).astype(float)
     (wide, tall), middle = high - low, (low + high) / 2
     over = 1.5 * THUMBNAIL * WIDTH  # inches: photos stand over the outermost points
-    unit = max(wide, tall / HIGHEST) / (WIDTH - over)  # an inch in the units of places
+    # An inch in the units of places.
+    unit = (max(wide, tall / HIGHEST) or 1.0) / (WIDTH - over)
     height = max(tall / unit + over, FLATTEST * WIDTH)
     figure = new_figure(WIDTH + 2 * MARGIN, height + MARGIN + HEAD)
     axes = bare(axes_at(figure, MARGIN, MARGIN, WIDTH, height))
@@ -165,7 +194,7 @@ def _photo(
 
     inner = 0.92 * side  # the frame's line is within the square, too
     x, y = (float(value) - inner / 2 for value in place)
-    axes.imshow(image, extent=(x, x + inner, y, y + inner), zorder=2, aspect="auto")
+    picture(axes, image, extent=(x, x + inner, y, y + inner), zorder=2, aspect="auto")
     frame = Rectangle((x, y), inner, inner, fill=False, edgecolor=look(k).colour, lw=FRAME)
     axes.add_patch(frame).set_zorder(3)
     if classes > 10:
@@ -182,21 +211,27 @@ def _legend(figure: Figure, labels: Sequence[str], names: Sequence[str]) -> None
 
     counts = Counter(labels)
     some = [
-        Line2D([], [], color=look(k).colour, marker=look(k).marker, linestyle="", markersize=6)
+        Line2D(
+            [], [], color=look(k).colour, marker=look(k).marker, linestyle="", markersize=6,
+            markeredgecolor=look(k).colour, markeredgewidth=1,
+        )
         for k in range(min(len(names), MOST_IN_LEGEND))
-    ]
-    texts = [f"{shown(name, 32)} ({counts[name]:,})" for name in names[:MOST_IN_LEGEND]]
+    ]  # fmt: skip
+    texts = [f"{label_name(name)} ({counts[name]:,})" for name in names[:MOST_IN_LEGEND]]
     if len(names) > MOST_IN_LEGEND:
-        some.append(Line2D([], [], linestyle=""))
+        some.append(Line2D([], [], linestyle="", marker=""))
         texts.append(f"and {len(names) - MOST_IN_LEGEND:,} more")
     w, h = figure.get_size_inches()
     legend = figure.legend(
         some, ["" for _ in texts], loc="upper left", borderaxespad=0, fontsize=SMALL,
-        ncols=math.ceil(len(texts) / IN_A_COLUMN), frameon=False, handletextpad=0.3,
+        ncols=math.ceil(len(texts) / IN_A_COLUMN), frameon=False, labelcolor=BLACK, numpoints=1,
+        markerscale=1, borderpad=0.4, labelspacing=0.5, columnspacing=2, handletextpad=0.3,
+        handlelength=2, handleheight=0.7, alignment="left",
         bbox_to_anchor=((WIDTH + 2 * MARGIN) / w, 1 - HEAD / h),
     )  # fmt: skip
     for artist, text in zip(legend.get_texts(), texts, strict=True):
         artist.set_parse_math(False)  # before the text: it may hold a $
+        artist.set_usetex(False)
         artist.set_text(text)
     figure.draw_without_rendering()
     wider = w + legend.get_window_extent().width / figure.dpi + MARGIN
@@ -209,5 +244,5 @@ def _legend(figure: Figure, labels: Sequence[str], names: Sequence[str]) -> None
 def _text(figure: Figure, title: str, facts: str) -> None:
     w, h = figure.get_size_inches()
     x = MARGIN / w
-    figure.text(x, 1 - 0.15 / h, title, fontsize=LARGE, va="top", parse_math=False)
-    figure.text(x, 1 - 0.4 / h, facts, fontsize=SMALL, va="top", color=GREY)
+    write(figure, x, 1 - 0.15 / h, title, LARGE, va="top")
+    write(figure, x, 1 - 0.4 / h, facts, va="top", color=GREY)

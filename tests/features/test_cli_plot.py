@@ -134,6 +134,49 @@ def test_every_format_is_written_in_the_same_bytes_every_time(weights: str, suff
     assert not re.search(rb"Matplotlib v|matplotlib [0-9]|CreationDate|<dc:date>", data)
 
 
+def test_a_matplotlibrc_changes_no_byte(weights: str) -> None:
+    style = "savefig.transparent: True\nsavefig.bbox: tight\nimage.cmap: gray\ntext.color: white\n"
+    Path("matplotlibrc").write_text(style + "path.simplify: False\nfigure.facecolor: black\n")
+    Path("elsewhere").mkdir()
+    for folder in (".", "elsewhere"):  # matplotlib reads the one of the folder it starts in
+        done = python(
+            "-m", "decaf", "plot", "occlusion", os.path.abspath("cat.png"), "-o", "a.png",
+            "--weights", weights, "--backend", BACKEND, cwd=folder,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert Path("a.png").read_bytes() == Path("elsewhere/a.png").read_bytes()
+
+
+def test_settings_of_matplotlib_are_left_as_they_were(weights: str) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"image.cmap": "gray"}):
+        before = matplotlib.rcParams.copy()
+        assert plot("filters", "-o", "a.png", weights=weights) == 0
+        names = [name for name in before if name != "backend"]  # which asks pyplot
+        assert all(before[name] == matplotlib.rcParams[name] for name in names)
+
+
+def test_a_picture_of_too_many_pixels_is_refused(
+    weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    channels = ",".join(["0"] * 512)
+    drawn = ("activations", "cat.png", "--channels", channels, "-o", "a.png", "--dpi")
+    assert plot(*drawn, "600", weights=weights) == 2
+    assert "a.png: a picture must have at most 100,000,000 pixels" in capsys.readouterr().err
+    assert not Path("a.png").exists()
+
+
+def test_photos_are_not_opened_where_none_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    # By its name the module is the function of the same name.
+    monkeypatch.setattr(sys.modules["decaf.plots.tsne"], "thumbnail", opened.append)
+    assert plot("tsne", "feats.h5", "--no-thumbnails", "-o", "a.png") == 0
+    assert not opened
+    assert plot("tsne", "feats.h5", "-o", "a.png") == 0
+    assert opened
+
+
 def test_a_picture_that_is_there_is_replaced_and_nothing_else_is_left(weights: str) -> None:
     Path("a.png").write_bytes(b"old")
     before = set(os.listdir())
@@ -174,6 +217,7 @@ def test_a_photo_that_cannot_be_used(
         (["tsne", "notes.txt"], "notes.txt"),
         (["tsne", "feats.h5", "--layer", "fc8"], "fc8"),
         (["tsne", "feats.h5", "--perplexity", "-1"], "perplexity"),
+        (["top", "cat.png", "--top", "51"], "k must be a whole number; expected 1 to 50"),
         (["tsne", "feats.h5", "--sample", "2"], "sample"),
         (["top", "cat.png", "--weights", "nowhere.h5"], "nowhere.h5"),
     ],
@@ -229,9 +273,9 @@ def test_without_matplotlib(
         monkeypatch.setitem(sys.modules, name, None)
     for kind, *arguments in (["filters"], ["top", "cat.png"], ["times"], ["occlusion", "cat.png"]):
         assert plot(kind, *arguments, "-o", "a.png", weights=weights) == 2
-        assert "pip install 'decaf[plots]'" in capsys.readouterr().err
+        assert "pip install matplotlib" in capsys.readouterr().err
     assert plot("tsne", "feats.h5", "-o", "a.png") == 2
-    assert "pip install 'decaf[plots]'" in capsys.readouterr().err
+    assert "pip install matplotlib" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -245,6 +289,7 @@ def test_without_matplotlib(
         ["activations", "cat.png", "-o", "a.png", "--channels", "1,x"],
         ["occlusion", "cat.png", "-o", "a.png", "--stride", "0"],
         ["tsne", "feats.h5", "-o", "a.png", "--seed", "-1"],
+        ["tsne", "feats.h5", "-o", "a.png", "--seed", "4294967296"],
         ["tsne", "feats.h5", "-o", "a.png", "--weights", "w.h5"],
     ],
 )

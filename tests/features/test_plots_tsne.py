@@ -24,12 +24,15 @@ pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.patches import Rectangle
 from pictures import check_legible, overlap, same_picture
+from processes import ENVIRONMENT, python
 
 from decaf import plots
+from decaf.plots.embedding import embed
 from decaf.plots.palette import COLOURS, DISTINCT, look
 from decaf.plots.thumbnails import lay_out
 
 D = 70  # more than PCA keeps
+MAX = np.finfo(np.float32).max
 
 
 def matrix(count: int, classes: int) -> NDArray[np.float32]:
@@ -59,14 +62,20 @@ def dots(figure: Any) -> list[NDArray[np.float64]]:
     return [np.asarray(points.get_offsets()) for points in figure.axes[0].collections]
 
 
+def unit(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Around 0, and with a largest absolute value of 1."""
+    around = values.astype(np.float64) - values.astype(np.float64).mean(axis=0)
+    return around / np.abs(around).max()
+
+
 @pytest.mark.parametrize(("layer", "dimensions"), [(None, 50), ("fc7", 3)])
 def test_the_points_are_those_of_scikit_learn(layer: str | None, dimensions: int) -> None:
     values = matrix(62, 3)
     labels = in_turn(62, "cab")
     figure = plots.tsne(features(values, labels), layer, perplexity=12, seed=4)
     seen = -values[:, :3] if layer else values
-    small = PCA(dimensions, random_state=4).fit_transform(seen)
     with threadpoolctl.threadpool_limits(1):
+        small = PCA(dimensions, random_state=4).fit_transform(unit(seen))
         expected = TSNE(perplexity=12, init="pca", random_state=4).fit_transform(small)
     for name, points, k in zip("abc", dots(figure), range(3), strict=True):
         np.testing.assert_array_equal(points, expected[np.array(labels) == name])
@@ -92,8 +101,8 @@ def test_of_many_photos_a_random_sample_is_drawn() -> None:
     figure = plots.tsne(features(values, in_turn(90, "a")), sample=25, seed=3)
     rows = np.sort(np.random.default_rng(3).choice(90, 25, replace=False))
     assert len(set(rows)) == 25
-    small = PCA(25, random_state=3).fit_transform(values[rows])
     with threadpoolctl.threadpool_limits(1):
+        small = PCA(25, random_state=3).fit_transform(unit(values[rows]))
         expected = TSNE(perplexity=8, init="pca", random_state=3).fit_transform(small)
     np.testing.assert_array_equal(dots(figure)[0], expected)
     assert any("25 photos, a random sample of 90; perplexity 8" in t for t in check_legible(figure))
@@ -194,13 +203,27 @@ def test_the_legend_can_be_read_and_is_beside_the_picture(count: int, album: lis
     assert any("looks repeat" in text for text in said) == (count > DISTINCT)
 
 
+def test_labels_that_look_alike_are_told_apart() -> None:
+    alike = "a garden flower of the family Asteraceae, "
+    names = [alike + "annual", alike + "biennial", "(no label)", " ", "b ", "b"]
+    data = features(matrix(28, 3), in_turn(28, [*names, ""]))
+    figure = plots.tsne(data, perplexity=5)
+    check_legible(figure)
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(said) == len(set(said)) == 7
+    assert said[-1] == "(no label) (4)"
+    assert {"'(no label)' (4)", "' ' (4)", "'b ' (4)", "b (4)"} <= set(said)
+    assert any(text.startswith("a garden") and text.endswith("biennial (4)") for text in said)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"layer": "fc8"}, "fc8"),
-        ({"perplexity": 0}, "perplexity must"),
+        ({"perplexity": 0.9}, "perplexity must be a number of at least 1"),
         ({"perplexity": float("nan")}, "perplexity must"),
         ({"seed": -1}, "seed must"),
+        ({"seed": 2**32}, "seed must be below"),
         ({"sample": 3}, "sample must"),
         ({"sample": 10.0}, "sample must"),
     ],
@@ -216,9 +239,57 @@ def test_features_that_cannot_be_drawn() -> None:
     with pytest.raises(FeaturesError, match="same for every photo"):
         plots.tsne(features(np.ones((9, D), np.float32), ["a"] * 9))
     values = matrix(9, 2)
-    values[4, 5] = np.nan
-    with pytest.raises(FeaturesError, match="finite"):
-        plots.tsne(features(values, ["a"] * 9))
+    for bad in (np.nan, np.inf):
+        values[4, 5] = bad
+        with pytest.raises(FeaturesError, match="finite"):
+            plots.tsne(features(values, ["a"] * 9))
+
+
+def test_the_unit_of_features_does_not_matter() -> None:
+    """Without a unit of their own, 1e-30 ended the process and 1e20 was refused."""
+    values = matrix(12, 3)
+    places = embed(values, 3, 0)
+    for power in (-100, -60, 60, 120):  # of two, so that no bit changes but the exponent's
+        np.testing.assert_array_equal(embed(values * np.float32(2.0**power), 3, 0), places)
+    for extreme in (values * np.float32(1e-42), values * np.float32(1e37), np.sign(values) * MAX):
+        assert np.isfinite(embed(extreme, 3, 0)).all()
+    far = values.copy()
+    far[0] = MAX  # beside which the others are one
+    assert np.isfinite(embed(far, 3, 0)).all()
+
+
+def test_a_layer_of_one_feature() -> None:
+    assert np.isfinite(embed(matrix(20, 2)[:, :1], 5, 0)).all()
+    places = embed((np.arange(20) == 3).astype("f4")[:, None], 5, 0)
+    assert np.isfinite(places).all()
+
+
+def test_places_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TSNE, "fit_transform", lambda self, X: np.full((len(X), 2), np.nan))
+    with pytest.raises(FeaturesError, match="must find places"):
+        embed(matrix(9, 2), 2, 0)
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    code = """
+import hashlib, numpy, threadpoolctl
+from decaf.plots.embedding import embed
+random = numpy.random.default_rng(0)
+values = numpy.maximum(random.standard_normal((500, 512)), 0).astype("f4")
+values[:, :20] += random.integers(0, 17, 500)[:, None]
+import sklearn.manifold
+before = {pool["filepath"]: pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+print(hashlib.sha256(embed(values, 30, 0).tobytes()).hexdigest())
+after = {pool["filepath"]: pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+assert before == {path: after[path] for path in before}
+"""
+    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+    one, two = (
+        python("-c", code, env={**ENVIRONMENT, **dict.fromkeys(names, str(threads))})
+        for threads in (1, 2)
+    )
+    assert one.returncode == two.returncode == 0, one.stderr + two.stderr
+    assert one.stdout == two.stdout
 
 
 @pytest.mark.parametrize("count", [4, 5])
