@@ -1,4 +1,4 @@
-"""Write a network as an ONNX file, through the package ``onnx`` (``pip install decaf[onnx]``).
+"""Write a network as an ONNX file, through the package ``onnx`` (``pip install onnx``).
 
 Each layer becomes a node of its name that writes a value of its name; a Linear that reads C,H,W
 gets a Flatten before it.  The input is called ``data``, as in decaf and Caffe, and takes any
@@ -84,8 +84,7 @@ def write(
         from onnx import helper, numpy_helper
     except ImportError as error:
         raise WeightsError(
-            "writing ONNX needs the package onnx; expected it installed, got none: "
-            "pip install 'decaf[onnx]'"
+            "writing ONNX needs the package onnx; expected it installed, got none: pip install onnx"
         ) from error
 
     nodes, constants = [], []

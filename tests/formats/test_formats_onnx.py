@@ -284,7 +284,7 @@ def test_writing_needs_all_parameters(tmp_path: Path) -> None:
 
 def test_writing_without_the_package(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(WeightsError, match=r"pip install 'decaf\[onnx\]'"):
+    with pytest.raises(WeightsError, match="pip install onnx"):
         writer.write(tmp_path / "x.onnx", tiny.ARCHITECTURE, tiny.parameters())
 
 
