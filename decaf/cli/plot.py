@@ -181,7 +181,8 @@ def _own_style() -> AbstractContextManager[None]:
     given = matplotlib.rcParams
     fonts: dict[str, Any] = {k: given[k] for k in given if k.startswith("font.")}
     del fonts["font.size"]  # every text has its own
-    return matplotlib.style.context(["default", fonts, SALT])
+    style: AbstractContextManager[None] = matplotlib.style.context(["default", fonts, SALT])
+    return style
 
 
 def _write(figure: Figure, path: str, suffix: str, dpi: int) -> None:

@@ -152,7 +152,7 @@ def text_width(text: str, size: float) -> float:
     """Return how wide text of so many points is, in inches."""
     figure = new_figure(1, 1)
     artist = write(figure, 0, 0, text, size)
-    return float(artist.get_window_extent().width) / figure.dpi
+    return float(artist.get_window_extent().width / figure.dpi)
 
 
 def fitted(text: str, width: float, size: float) -> str:
