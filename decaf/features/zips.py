@@ -212,10 +212,11 @@ def _records(file: BinaryIO, directory: _Directory) -> Iterator[_Record]:
         file.read(comment_size)
         name = raw_name.decode("utf-8" if flags & UTF8 else "cp437", "surrogateescape")
         numbers = [size, compressed, header]
+        meant = struct.pack("<BL", 1, zlib.crc32(raw_name))  # once: there may be 16,000 fields
         for kind, field in _fields(extra):
             if kind == _ZIP64:  # in this order, those that had no room in the record
                 numbers = _widen(field, numbers)
-            elif kind == _UNICODE_NAME and field[:5] == struct.pack("<BL", 1, zlib.crc32(raw_name)):
+            elif kind == _UNICODE_NAME and field[:5] == meant:
                 name = field[5:].decode("utf-8", "surrogateescape")
         size, compressed, header = numbers
         # Some programs of Windows write backslashes.

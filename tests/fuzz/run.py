@@ -237,7 +237,7 @@ def _peak() -> int:
 
 def _place(error: BaseException) -> str:
     """Where an error came from first: its line, and the line that called the function there."""
-    while isinstance(error.__cause__, DecafError):
+    while error.__cause__ is not None:
         error = error.__cause__
     lines = [
         f"{Path(frame.f_code.co_filename).name}:{line}"

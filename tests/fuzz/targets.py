@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fuzz import seeds
+from fuzz import photos, seeds
 from fuzz.mutate import Seed
 from fuzz.seeds.network import ARCHITECTURE
 
@@ -295,6 +295,59 @@ def journal() -> Target:
     )
 
 
+def photos_zip() -> Target:
+    """Members do not overlap, and each unpacks to 1,100 times its bytes at most."""
+    from decaf.features import zips
+
+    def read(data: bytes) -> Any:
+        together = zips.MOST_TIMES * len(data)
+        return photos.read(data, "fuzzed.zip", min(zips.LARGEST, together), together)
+
+    words = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\6", b"PK\6\7", b"\x75\x70", b"\1\0", b"../")
+    return Target(
+        "photos_zip", read, seeds.photos_zip.valid(), words, seeds.photos_zip.hostile(), refusals=15
+    )
+
+
+def photos_tar() -> Target:
+    """No member is larger than the archive; of links to it there may be one in each block."""
+
+    def read(data: bytes) -> Any:
+        return photos.read(data, "fuzzed.tar", len(data), len(data) * (len(data) // 512))
+
+    words = (
+        b"ustar\x0000", b"ustar  \0", b"././@LongLink\0", b"path=", b"size=", b"linkpath=",
+        b"GNU.sparse.name=", b"20 path=", bytes(512), b"../", b"\x80", b"00000000000\0",
+    )  # fmt: skip
+    return Target(
+        "photos_tar", read, seeds.photos_tar.valid(), words, seeds.photos_tar.hostile(), refusals=12
+    )
+
+
+def photos_list() -> Target:
+    from decaf.features.listing import read_list
+
+    def read(data: bytes) -> Any:
+        found = read_list(io.BytesIO(data))
+        for photo in found:
+            assert photo.path and len(photo.path) <= 4096 and len(photo.label) <= 4096
+            assert not {"\n", "\t", "\0"} & {*photo.path, *photo.label}
+        return {"photos": len(found)}
+
+    words = (
+        b"\t", b"\t\t", b"\r\n", b"\n\t", b"\xef\xbb\xbf", b"\0", b".zip/", b"../", b"/",
+        b"a" * 5000,
+    )  # fmt: skip
+    return Target(
+        "photos_list",
+        read,
+        seeds.photos_list.valid(),
+        words,
+        seeds.photos_list.hostile(),
+        refusals=5,
+    )
+
+
 def detect() -> Target:
     """What tells the formats apart reads the first bytes of all of them."""
     from decaf.formats.detect import detect
@@ -327,6 +380,9 @@ MADE = {
     "features_h5": features_h5,
     "features_npz": features_npz,
     "journal": journal,
+    "photos_zip": photos_zip,
+    "photos_tar": photos_tar,
+    "photos_list": photos_list,
     "detect": detect,
 }
 NAMES = tuple(MADE)

@@ -15,6 +15,9 @@ from fuzz.seeds import (
     means,
     npz,
     onnx,
+    photos_list,
+    photos_tar,
+    photos_zip,
     prototxt,
     pth,
     safetensors,
@@ -24,5 +27,6 @@ from fuzz.seeds import (
 
 __all__ = [
     "caffe_h5", "caffemodel", "deep_compression", "features", "hdf5", "means", "npz", "onnx",
-    "prototxt", "pth", "safetensors", "state_dict", "weights",
+    "photos_list", "photos_tar", "photos_zip", "prototxt", "pth", "safetensors", "state_dict",
+    "weights",
 ]  # fmt: skip
