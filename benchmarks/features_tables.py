@@ -36,12 +36,12 @@ def throughput(cases: Sequence[Figures]) -> str:
         rows.append(row)
     head = ("photos a second", *(f"{case['network']}, {case['layer']}" for case in cases))
     lines = [table(head, rows)]
-    lines += [short for case in cases if (short := falls_short(case))]
+    lines += map(verdict, cases)
     return "\n\n".join(lines)
 
 
-def falls_short(case: Figures) -> str:
-    """Say so where neither the network, as DecafNet computes it, nor Pillow is the limit."""
+def verdict(case: Figures) -> str:
+    """Say what is the limit, the network as DecafNet computes it or Pillow; or that neither is."""
     rates = case["photos_per_second"]
     of = {key: rates["extract"] / rates[key] for key in ("network", "Pillow")}
     limit = max(of, key=lambda key: of[key])

@@ -124,7 +124,7 @@ def test_strange_names_are_names_only(tmp_path, kind):
     files = {
         "./a/b.jpg": b"1",
         "../../up.jpg": b"2",
-        "/root/c.jpg": b"3",
+        "/top/c.jpg": b"3",
         "a//d/../e.jpg": b"4",
         "a/.hidden.jpg": b"-",
         "__MACOSX/a/._b.jpg": b"-",
@@ -135,7 +135,7 @@ def test_strange_names_are_names_only(tmp_path, kind):
     assert below(found, given) == [
         ("a/b.jpg", "a", b"1"),
         ("a/e.jpg", "a", b"4"),
-        ("root/c.jpg", "root", b"3"),
+        ("top/c.jpg", "top", b"3"),
         ("up.jpg", "odd", b"2"),
     ]
     assert found.ignored == 1

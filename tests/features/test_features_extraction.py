@@ -454,10 +454,9 @@ except KeyboardInterrupt:
 def test_ctrl_c_while_the_output_is_written(net: DecafNet, weights: Path) -> None:
     """The HDF5 library does not survive an exception in what it calls to write."""
     extract(["photos"], "whole.h5", net=net)
-    for call in (1, 2, 5, 10, 15, 20, 30):
+    for call in (1, 2, 5, 10, 15, 20, 30):  # of the library, which makes more of them
         done = python("-c", INTERRUPTED, str(call), str(weights))
-        assert done.returncode in (0, 130), done.stderr.decode()  # and no SIGSEGV
-        assert Path("f.h5").exists() == (done.returncode == 0) or done.returncode == 130
+        assert done.returncode == 130, done.stderr.decode()  # and no SIGSEGV
         extract(["photos"], "f.h5", net=net, resume=True)
         assert Path("f.h5").read_bytes() == Path("whole.h5").read_bytes()
         Path("f.h5").unlink()
