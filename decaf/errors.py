@@ -29,4 +29,4 @@ class ArchitectureError(DecafError, ValueError):
 
 
 class FeaturesError(DecafError):
-    """A feature file cannot be used or written, or photos for it not be found."""
+    """Features, or an index of them, cannot be used or written, or photos for them not be found."""

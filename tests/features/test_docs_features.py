@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from processes import ENVIRONMENT
+from pages import convert_squeezenet, draw_classes, outputs, run_page
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "features.md"
-BLOCKS = re.findall(r"^```(python|)\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
 CLASSES, PHOTOS = ("daisy", "iris", "rose"), 14
 
 
@@ -23,63 +16,20 @@ CLASSES, PHOTOS = ("daisy", "iris", "rose"), 14
 def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of photos of three classes, easy to tell apart."""
     folder = tmp_path_factory.mktemp("page")
-    random = np.random.default_rng(0)
-    for number, label in enumerate(CLASSES):
-        (folder / "flowers" / label).mkdir(parents=True)
-        for photo in range(1, PHOTOS + 1):
-            pixels = random.integers(0, 120, (48, 56, 3), np.uint8)
-            pixels[..., number] += 120
-            Image.fromarray(pixels).save(folder / "flowers" / label / f"{photo}.jpg")
+    draw_classes(folder / "flowers", CLASSES, PHOTOS)
     return folder
 
 
-@pytest.fixture(scope="module")
-def squeezenet(flowers: Path) -> str | None:
-    """SqueezeNet, where the shared data has it; the page takes it from the zoo."""
-    from conftest import SHARED_DATA
-
-    from decaf.convert import convert
-
-    source = SHARED_DATA / "squeezenet" / "squeezenet_v1.1.caffemodel"
-    if not source.exists():
-        return None
-    target = flowers / "net.h5"
-    convert(source, target, prototxt=source.with_suffix(".prototxt"), preprocessing="caffe")
-    return str(target)
-
-
-def test_everything_on_the_page_runs(
-    flowers: Path, squeezenet: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_everything_on_the_page_runs(flowers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("matplotlib", "pyarrow"):
         pytest.importorskip(module)
     monkeypatch.chdir(flowers)
-    values: dict[str, object] = {}
-    made: list[str] = []
-    for kind, block in BLOCKS:
-        if kind == "python":
-            exec(block, values)
-            continue
-        for line in block.splitlines():
-            if "decaf " not in line:
-                continue  # the names of files
-            if "squeezenet" in line:
-                if squeezenet is None:
-                    continue
-                line = line.replace("--weights squeezenet", f"--weights {shlex.quote(squeezenet)}")
-            shell(line)
-            made.append(shlex.split(line)[shlex.split(line).index("-o") + 1])
+    values, ran = run_page("features.md", convert_squeezenet(flowers))
+    made = outputs(ran)
     assert len(made) > 12
     assert all((flowers / name).stat().st_size > 0 for name in made)
     assert np.asarray(values["X"]).shape == (len(CLASSES) * PHOTOS, 512)
     assert set(np.asarray(values["y"])) == set(CLASSES)
-
-
-def shell(line: str) -> None:
-    """Run a line as a shell does, with this package as ``decaf``."""
-    line = line.replace("decaf ", f"{shlex.quote(sys.executable)} -m decaf ", 1)
-    done = subprocess.run(line, shell=True, env=ENVIRONMENT, capture_output=True, timeout=120)
-    assert done.returncode == 0, f"{line}\n{done.stderr.decode()}"
 
 
 def test_an_archive_has_the_rows_of_its_folder(flowers: Path, tmp_path: Path) -> None:
