@@ -5,8 +5,8 @@
 
 A photo's features grow with its contrast; divided by their length only their direction counts,
 and the inner product of two is the cosine between them.  The signed power with p < 1 lets no
-single feature rule (Perronnin et al. 2010, section 3.1, p = 1/2); with p > 1 the strong ones rule
-(Razavian et al. 2014, section 3.4, p = 2).
+single feature rule (Perronnin et al. 2010, p = 1/2); with p > 1 the strong ones rule
+(Razavian et al. 2014, who retrieve photos with p = 2).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from decaf.features.pipeline import BATCH_SIZE, Openable, check_numbers, compute, widths
 from decaf.features.views import Views
-from decaf.net import DecafNet
+from decaf.net import DecafNet, at_least_one
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,10 +79,13 @@ def gather(
 
     Raises
     ------
+    ShapeError
+        If there are no makers.
     FeaturesError, ArchitectureError, ShapeError
         As ``compute`` raises them.
     """
     views, width = len(makers), widths(net, [layer], pooling)[layer]
+    at_least_one("the number of makers", views)
     check_numbers(batch_size, workers)
     rows = np.empty((len(photos), views, width), np.float32)
     failed: dict[int, str] = {}

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias, overload
 
+import numpy as np
+
 from decaf.errors import ImageError
 from decaf.features.naming import shown
 from decaf.features.pipeline import Openable
@@ -61,8 +63,8 @@ class _Decoded:
         except ImageError as error:
             self._wrong = error
         else:
-            self._rgb = rgb if isinstance(rgb, Image.Image) else Image.fromarray(rgb)
-            self._rgb.load()  # now, and not by several threads at once
+            # Pixels alone, now: what a file says of its orientation was obeyed already.
+            self._rgb = Image.fromarray(np.asarray(rgb))
 
 
 class View:

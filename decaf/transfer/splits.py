@@ -13,6 +13,7 @@ learning curve then differs from one n to the next by what was learned, not by w
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +65,7 @@ def random_splits(
     splits : int
         How often to draw.
     seed : int
-        Of the random numbers; split i is the same whatever `splits` is.
+        Of the random numbers, at least 0; split i is the same whatever `splits` is.
     test_per_class : int, optional
         Test on at most so many of each class; by default on all that are left.
 
@@ -75,7 +76,8 @@ def random_splits(
     Raises
     ------
     FeaturesError
-        If a class has too few photos: `per_class` to learn from and one to be tested on.
+        If a class has too few photos: `per_class` to learn from and one to be tested on; or if
+        the seed is below 0.
     ShapeError
         If a number is not at least 1.
     """
@@ -83,6 +85,8 @@ def random_splits(
     for name, value in numbers_of.items():
         if value is not None:
             at_least_one(name, value)
+    if operator.index(seed) < 0:
+        raise FeaturesError(f"seed must be a whole number; expected at least 0, got {seed}")
     given = np.asarray(labels)
     classes, numbers = check_labels(given, len(given))
     members = [np.flatnonzero(numbers == number) for number in range(len(classes))]
