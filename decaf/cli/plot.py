@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from decaf.cli.network import add_network_options, load_network
@@ -36,13 +34,6 @@ of matplotlib's settings only the fonts count.
 The exit status is 1 when a photo cannot be used; 2 for wrong usage, unusable weights or features,
 no matplotlib, or a picture that cannot be written.
 """
-# What matplotlib would write into a picture by itself: its version, and the date.
-METADATA: dict[str, dict[str, Any]] = {
-    ".png": {"Software": None},
-    ".svg": {"Creator": None, "Date": None},
-    ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-}
-SALT = {"svg.hashsalt": "decaf"}  # or names in an SVG would be random
 LEAST_DPI, MOST_DPI = 30, 600
 MOST_PIXELS = 10**8  # of a picture; matplotlib takes up to 20 bytes for each
 
@@ -143,11 +134,12 @@ def _photo(add: Callable[..., Any]) -> None:
 def _plot(arguments: argparse.Namespace) -> int:
     from decaf.errors import DecafError, ImageError
     from decaf.plots.canvas import need_matplotlib
+    from decaf.plots.saving import own_style
 
     try:
         suffix = _checked(arguments.output)
         need_matplotlib()
-        with _own_style():
+        with own_style():
             _write(arguments.draw(arguments), arguments.output, suffix, arguments.dpi)
     except ImageError as error:
         say(f"decaf: {printable(str(error))}", sys.stderr, None)
@@ -161,6 +153,7 @@ def _plot(arguments: argparse.Namespace) -> int:
 def _checked(path: str) -> str:
     """Return the suffix of a picture that can be written, as far as one can know before."""
     from decaf.errors import DecafError
+    from decaf.plots.saving import METADATA
 
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in METADATA:
@@ -173,22 +166,11 @@ def _checked(path: str) -> str:
     return suffix
 
 
-def _own_style() -> AbstractContextManager[None]:
-    """The settings with which matplotlib comes, but the user's fonts."""
-    import matplotlib
-    import matplotlib.style
-
-    given = matplotlib.rcParams
-    fonts: dict[str, Any] = {k: given[k] for k in given if k.startswith("font.")}
-    del fonts["font.size"]  # every text has its own
-    style: AbstractContextManager[None] = matplotlib.style.context(["default", fonts, SALT])
-    return style
-
-
 def _write(figure: Figure, path: str, suffix: str, dpi: int) -> None:
     """Write the picture whole or not at all; the same picture always in the same bytes."""
     from decaf.errors import DecafError
     from decaf.files import replacing
+    from decaf.plots.saving import encoded
 
     wide, high = (round(side * dpi) for side in figure.get_size_inches())
     if wide * high > MOST_PIXELS:
@@ -196,11 +178,10 @@ def _write(figure: Figure, path: str, suffix: str, dpi: int) -> None:
             f"{path}: a picture must have at most {MOST_PIXELS:,} pixels; got {wide:,}×{high:,} "
             f"at --dpi {dpi}"
         )
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=suffix[1:], dpi=dpi, metadata=METADATA[suffix])
+    drawn = encoded(figure, suffix, dpi)
     try:
         with replacing(path) as file:
-            file.write(drawn.getbuffer())
+            file.write(drawn)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DecafError(f"{path}: must be a file that can be written; got {reason}") from error
