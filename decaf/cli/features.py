@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from decaf.cli.network import add_network_options, load_network
+from decaf.cli.network import add_network_options, default_layer, load_network
+from decaf.cli.photos import FAILURES_SHOWN, find
 from decaf.cli.terminal import (
     Commands,
     positive,
@@ -22,7 +23,6 @@ from decaf.cli.terminal import (
 if TYPE_CHECKING:
     from decaf.features.contents import Block
     from decaf.features.sources import Source
-    from decaf.net import DecafNet
 
 HELP = """\
 Compute features of photos, and write them to one file.
@@ -44,9 +44,6 @@ FILE is HDF5: (N, D) float32 under the name of each layer, `paths`, `labels`, `f
 attribute `info` what made them.
 """
 
-DEFAULT_LAYER = "relu6"  # DeCAF6 in the paper
-LAST = 8  # layers to choose from
-FAILURES_SHOWN = 20
 SECONDS_BETWEEN_LINES = 60.0
 
 
@@ -104,7 +101,7 @@ def _features(arguments: argparse.Namespace) -> int:
             features = extract(
                 photos,
                 arguments.output,
-                layers=arguments.layers or _default_layers(net),
+                layers=arguments.layers or [default_layer(net, "--layers")],
                 net=net,
                 oversample=arguments.oversample,
                 pooling=arguments.pooling,
@@ -130,34 +127,16 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _default_layers(net: DecafNet) -> list[str]:
-    """The paper's best features, where the network has them."""
-    from decaf.errors import ArchitectureError
-
-    if DEFAULT_LAYER in net.architecture.inputs:
-        return [DEFAULT_LAYER]
-    last = ", ".join(layer.name for layer in net.architecture.layers[-LAST:])
-    raise ArchitectureError(
-        f"--layers must be said for {net.architecture.name}, which has no {DEFAULT_LAYER}, the "
-        f"default; its last ones are {last} (`decaf info` lists all)"
-    )
-
-
 def _photos(arguments: argparse.Namespace) -> list[Source]:
     """All photos that are meant, those of the list last."""
     from decaf.errors import FeaturesError
     from decaf.features.listing import read_list
-    from decaf.features.sources import find_photos
 
     if not arguments.paths and arguments.list is None:
         raise FeaturesError("photos must be named; expected a PATH or --list, got neither")
     photos: list[Source] = []
     if arguments.paths:
-        found = find_photos(arguments.paths)
-        photos.extend(found.photos)
-        if found.ignored:
-            files = "other file is" if found.ignored == 1 else "other files are"
-            say(f"decaf: {found.ignored:,} {files} left out", sys.stderr, None)
+        photos.extend(find(arguments.paths))
     if arguments.list is not None:
         photos.extend(read_list(sys.stdin.buffer if arguments.list == "-" else arguments.list))
     return photos

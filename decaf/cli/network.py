@@ -11,6 +11,9 @@ from decaf.cli.terminal import positive
 if TYPE_CHECKING:
     from decaf.net import DecafNet
 
+DEFAULT_LAYER = "relu6"  # DeCAF6 in the paper
+LAST = 8  # layers to choose from
+
 
 def add_network_options(add: Callable[..., Any]) -> None:
     """Add them, by an ``add_argument`` of argparse."""
@@ -54,4 +57,23 @@ def load_network(arguments: argparse.Namespace) -> DecafNet:
         backend=arguments.backend,
         precision=arguments.precision,
         max_pixels=arguments.max_pixels or MAX_PIXELS,
+    )
+
+
+def default_layer(net: DecafNet, option: str = "--layer") -> str:
+    """Return the paper's best features, where the network has them.
+
+    Raises
+    ------
+    ArchitectureError
+        If it has not; the message says to use `option`.
+    """
+    from decaf.errors import ArchitectureError
+
+    if DEFAULT_LAYER in net.architecture.inputs:
+        return DEFAULT_LAYER
+    last = ", ".join(layer.name for layer in net.architecture.layers[-LAST:])
+    raise ArchitectureError(
+        f"{option} must be said for {net.architecture.name}, which has no {DEFAULT_LAYER}, the "
+        f"default; its last ones are {last} (`decaf info` lists all)"
     )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decaf.transfer.results import Mistake, Scores, TransferResult
-
-sys.path.append(str(Path(__file__).parents[1] / "features"))  # where `pictures` lies
 
 # Long, mathematics that cannot be parsed, letters that a font lacks, what HTML, a terminal or a
 # codec would obey, and nothing.
