@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from decaf.errors import FeaturesError
 
 
-def check_features(features: ArrayLike, what: str = "features") -> NDArray[np.float64]:
+def check_features(
+    features: ArrayLike, what: str = "features", *, differ: bool = True
+) -> NDArray[np.float64]:
     """Return features as a matrix that an experiment can use.
 
     Parameters
@@ -22,6 +24,8 @@ def check_features(features: ArrayLike, what: str = "features") -> NDArray[np.fl
         (N, D), numbers.
     what : str
         What errors call them, such as ``"features of the source"``.
+    differ : bool
+        Whether to refuse features that are the same in all rows, of which nothing can be learned.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def check_features(features: ArrayLike, what: str = "features") -> NDArray[np.fl
             f"{what} must be finite; got NaN or infinity in {bad.sum():,} of {len(matrix):,} rows, "
             f"first in row {int(bad.argmax())}"
         )
-    if len(matrix) > 1 and (matrix == matrix[0]).all():
+    if differ and len(matrix) > 1 and (matrix == matrix[0]).all():
         raise FeaturesError(
             f"{what} must differ from photo to photo; got the same in all {len(matrix):,} rows"
         )
