@@ -122,6 +122,8 @@ def _load(photo: object, max_pixels: int) -> Image.Image | npt.NDArray[np.uint8]
     from decaf import decoding  # imports Pillow, so not at the top
 
     if isinstance(photo, Image.Image):
+        if 0 in photo.size:
+            raise ImageError(f"must have pixels; expected at least 1x1, got {photo.size}")
         return decoding.load_quietly(photo, max_pixels)
     if isinstance(photo, (bytes, bytearray, memoryview)):
         return decoding.decode(bytes(photo), max_pixels)

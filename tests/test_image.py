@@ -918,3 +918,9 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
             except ImageError:
                 assert path.name == "broken"
     assert len(list(folder.iterdir())) == before
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_a_picture_without_pixels_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match="must have pixels"):
+        load_image(Image.new("RGB", size))

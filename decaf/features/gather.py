@@ -108,4 +108,7 @@ def gather(
                 on_photos(done - told)
                 told = done
     kept = np.array([n for n in range(len(photos)) if n not in failed], np.intp)
-    return Gathered(rows if not failed else rows[kept], kept, failed)
+    for place, number in enumerate(kept.tolist()):
+        if place != number:  # close the gaps where they are: a copy might not fit beside it
+            rows[place] = rows[number]
+    return Gathered(rows[: len(kept)], kept, failed)
