@@ -20,7 +20,8 @@ SECONDS ?= 300
 PY := .venv/bin/python
 PIP := $(PY) -m pip --quiet --disable-pip-version-check
 PYTEST := .venv/bin/pytest
-BENCHMARKS := parity layers ladder_conv memory startup convert features flowers peers
+BENCHMARKS := parity layers ladder_conv memory startup convert features flowers transfer sixteen \
+	adaptation midlevel retrieval search peers
 CHELSEA := import importlib.util, pathlib; \
 	print(pathlib.Path(importlib.util.find_spec("skimage").origin).parent / "data" / "chelsea.png")
 # Before a folder: take decaf from there, and not from the working directory.

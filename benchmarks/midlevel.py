@@ -12,15 +12,34 @@ positions.  Two tasks:
   from and scenes to be tested on share no photo.
 - Photos: those of the domain amazon, of which only the class is known.
 
-Both times the adapted network is compared to a logistic regression on the frozen features of the
-whole photos, learned from the same photos; its C is chosen by cross-validation on them.  The peak
-of the map of the scene's own class is compared to the box, to the scene's centre (what a map that
-knows nothing would say), and to the peak of another map: the mean, in place of the sum, over the
-patches that cover a pixel.
+Both times three ways to learn from the same photos are compared, all on the same frozen network:
 
-Which scores it must reach: higher than the frozen features' on scenes, and the peak in the box in
-80 % of them.  A line says so where they are not; the exit status is 0.  Nothing was tuned on the
-scenes that are tested on but the kind of map (sum or mean).
+- whole photo: a logistic regression on the features of the whole photos, which knows no boxes;
+- linear on patches: a logistic regression on the features of patches, with the same patches, the
+  same labels by the same boxes, the same background, and the same score of a photo (the mean of
+  the probabilities to the power 5) as the adapted layers: all that Oquab et al. do but the layers;
+- adapted: FCa and FCb.
+
+The first against the second says what patches and boxes give, the second against the third what
+two layers in place of one do.  Each C is chosen by cross-validation on the photos to learn from
+(the patches of a photo stay together).  The peak of the map of the scene's own class is compared
+to the box, to the scene's centre (what a map that knows nothing would say), and to the peak of
+another map: the mean, in place of the sum, over the patches that cover a pixel.
+
+Which scores it must reach: higher than those of the whole photos' features on scenes, and the peak
+in the box in 80 % of them.  A line says so where they are not, and where the adapted layers are
+below either of the others; the exit status is 0.  Nothing was tuned on the scenes that are tested
+on but the kind of map (sum or mean).
+
+Whether the layers can be taught better was tried on the 200 scenes to learn from, each scored when
+held out (3 folds), by the patches that are kept, those of background counted ten times.  A
+logistic regression on patches has 85.5 / 87.2 (accuracy / mean average precision, %; C = 1) and
+83.0 / 87.1 (C = 10), the layers with the rates of ``Training`` 84.0 / 86.8 after 10 epochs, with
+ten times the rate 81.5 / 87.0, with that and ten times the decay 84.0 / 87.8, with centred
+features and three times the rate 81.5 / 86.8: all the same but for chance, which is 2.6 points of
+accuracy.  Learned from 6 scenes a class, and asked about the other 140, the linear classifier has
+79.3 / 84.1, the layers 77.1 / 83.1, with more patience 77.9 / 83.6 in twice the time, with three
+and ten times the rate 75.4 / 82.7 and 76.1 / 81.6.  So nothing was changed.
 
 Writes ``results/midlevel.json``.
 """
@@ -30,7 +49,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,30 +56,24 @@ from typing import Any, NamedTuple
 import midlevel_tables
 import numpy as np
 from flowers_features import LAYER, RECIPE, SQUEEZENET, Skipped, there
+from midlevel_compared import SEED, compared, costs, fit, scores_of
 from numpy.typing import NDArray
 from PIL import Image
 from report import write_report
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 
 from decaf import DecafNet
 from decaf.convert import convert
 from decaf.features import Source, find_photos
-from decaf.features.gather import gather
 from decaf.image import load_image
-from decaf.transfer.measures import average_precision, mean_class_accuracy
-from decaf.transfer.midlevel import MidLevel, peak, photo_scores
-from decaf.transfer.midlevel.pictures import openable
+from decaf.transfer.midlevel import MidLevel, peak
 from decaf.transfer.midlevel.scores import where
 
 TRAIN, TEST = 20, 8  # scenes a class
 PHOTOS_TRAIN, PHOTOS_TEST = 15, 10  # photos a class
 QUICK = 3, 1
-PHOTO_PATCHES = 40  # a photo of the second task
+PHOTO_PATCHES = 100  # a photo of the second task; most are square, which so many cover
 SMALLEST, LARGEST = 0.25, 0.5  # the object's longer side, by the scene's shorter side
 WANTED = 0.8  # of the peaks in the box
-GRID = np.logspace(-2, 4, 7)  # of the frozen features' C
-SEED = 0
 
 Array = NDArray[Any]
 Figures = dict[str, Any]
@@ -122,38 +134,25 @@ def on_scenes(
     learned = [scene(photo, flowers[order[n]], n) for n, photo in enumerate(parts[0])]
     tested = [scene(photo, flowers[order[n]], n) for n, photo in enumerate(parts[1], len(learned))]
     model = MidLevel(net, LAYER, pooling="average", seed=SEED)
-    start = time.perf_counter()
-    model.fit(
-        [each.image for each in learned],
-        [each.label for each in learned],
-        [[each.box] for each in learned],
-    )
-    fitted = time.perf_counter() - start
-    scores, peaks, others, patches = [], [], [], 0
-    for each in tested:
-        places, said = model.patch_scores(each.image)
-        own, size = said[:, model.classes_.index(each.label)], each.image.size
-        scores.append(photo_scores(said, model.power))
+    images, labels = [each.image for each in learned], [each.label for each in learned]
+    linear, fitted = fit(model, images, labels, [[each.box] for each in learned])
+    answers, unseen = [each.label for each in tested], [each.image for each in tested]
+    each_of, seconds = scores_of(model, linear, unseen)
+    peaks, others = [], []
+    for each, (size, places, said) in zip(tested, each_of.maps, strict=True):
+        own = said[:, model.classes_.index(each.label)]
         peaks.append(is_in(each, peak(where(places, own, *size, model.power))))
         others.append(is_in(each, peak(mean_map(places, own, size, model.power))))
-        patches += len(places)
-    seconds = time.perf_counter() - start - fitted
-    labels, images = [each.label for each in tested], [each.image for each in tested]
     middles = [is_in(each, (each.image.width // 2, each.image.height // 2)) for each in tested]
     return {
-        "classes": list(model.classes_),
-        "train": len(learned),
-        "test": len(tested),
-        "adapted": measured(np.stack(scores), labels, model.classes_),
-        "frozen": frozen(net, [each.image for each in learned], images,
-                         [each.label for each in learned], labels),
+        **compared(net, model, linear, each_of, (images, labels), (unseen, answers)),
         "peaks_in_box": float(np.mean(peaks)),
         "peaks_of_the_mean_in_box": float(np.mean(others)),
         "centres_in_box": float(np.mean(middles)),
         "box_of_scene": float(np.mean([share(each) for each in tested])),
         **costs(model, fitted, seconds / len(tested)),
-        "patches": patches / len(tested),
-    }  # fmt: skip
+        "patches": float(np.mean([len(places) for _, places, _ in each_of.maps])),
+    }
 
 
 def scene(photo: Source, background: Source, number: int) -> Scene:
@@ -188,7 +187,8 @@ def share(each: Scene) -> float:
 def mean_map(places: Array, said: Array, size: tuple[int, int], power: float) -> Array:
     """The mean, in place of the sum, over the patches that cover a pixel."""
     covering = where(places, np.ones_like(said), *size, power)
-    return where(places, said, *size, power) / covering
+    found = where(places, said, *size, power)
+    return np.divide(found, covering, out=np.zeros_like(found), where=covering > 0)
 
 
 # --- photos without boxes -------------------------------------------------------------------
@@ -198,19 +198,12 @@ def on_photos(net: DecafNet, office: Sequence[Source], train: int, test: int) ->
     """Learn from photos of which only the class is known; be tested on others."""
     learned, tested = split([photo for photo in office if domain(photo) == "amazon"], train, test)
     model = MidLevel(net, LAYER, pooling="average", most_patches=PHOTO_PATCHES, seed=SEED)
-    labels = [[photo.label for photo in each] for each in (learned, tested)]
-    start = time.perf_counter()
-    model.fit(learned, labels[0])
-    fitted = time.perf_counter() - start
-    scores = model.predict_scores(tested)
-    seconds = time.perf_counter() - start - fitted
+    labels, answers = ([photo.label for photo in each] for each in (learned, tested))
+    linear, fitted = fit(model, learned, labels)
+    each_of, seconds = scores_of(model, linear, tested)
     return {
-        "classes": list(model.classes_),
-        "train": len(learned),
-        "test": len(tested),
         "most_patches": PHOTO_PATCHES,
-        "adapted": measured(scores, labels[1], model.classes_),
-        "frozen": frozen(net, learned, tested, *labels),
+        **compared(net, model, linear, each_of, (learned, labels), (tested, answers)),
         **costs(model, fitted, seconds / len(tested)),
     }
 
@@ -233,49 +226,6 @@ def split(photos: Sequence[Source], train: int, test: int) -> tuple[list[Source]
         learned += [of_class[n] for n in order[:train]]
         tested += [of_class[n] for n in order[train : train + test]]
     return learned, tested
-
-
-def frozen(
-    net: DecafNet,
-    learned: Sequence[Any],
-    tested: Sequence[Any],
-    labels: Sequence[str],
-    answers: Sequence[str],
-) -> Figures:
-    """A linear classifier on the features of whole photos, as the network sees them."""
-    x, unseen = (
-        gather(net, [openable(photo) for photo in each], LAYER, pooling="average").rows[:, 0]
-        for each in (learned, tested)
-    )
-    scale = np.linalg.norm(x, axis=1).mean()
-    folds = min(5, len(labels) // len(set(labels)))
-    search = GridSearchCV(LogisticRegression(max_iter=5000), {"C": GRID.tolist()}, cv=folds)
-    search.fit(x / scale, labels)
-    classes = search.best_estimator_.classes_.tolist()
-    return {
-        **measured(search.decision_function(unseen / scale), answers, classes),
-        "C": search.best_params_["C"],
-    }
-
-
-def costs(model: MidLevel, fitted: float, seconds: float) -> Figures:
-    """Seconds to learn all, and to score a photo; epochs of training."""
-    return {
-        "fit_seconds": fitted,
-        "score_seconds": seconds,
-        "epochs": len(model.trained_.history),
-        "threads": model.net.threads,
-    }
-
-
-def measured(scores: Array, answers: Sequence[str], classes: Sequence[str]) -> Figures:
-    """Mean accuracy a class, and mean average precision."""
-    numbers = np.array([list(classes).index(label) for label in answers])
-    precisions = [average_precision(scores[:, k], numbers == k) for k in range(len(classes))]
-    return {
-        "accuracy": mean_class_accuracy(numbers, scores.argmax(axis=1), len(classes)),
-        "mean_average_precision": float(np.mean(precisions)),
-    }
 
 
 if __name__ == "__main__":

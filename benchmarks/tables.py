@@ -25,10 +25,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import adaptation_tables
 import convert_tables
 import features_tables
 import flowers_tables
+import midlevel_tables
 import peers_tables
+import retrieval_tables
+import sixteen_tables
+import transfer_tables
 from peers_tables import NONE
 from peers_targets import MB, verdicts
 from timing import table
@@ -438,6 +443,15 @@ def loading(report: Report) -> str:
     return convert_tables.loading(report["figures"]["loading"])
 
 
+def _of_figures(*parts: Callable[[Mapping[str, Any]], str]) -> dict[str, Callable[[Report], str]]:
+    """Parts that take the figures alone, by the names of their functions."""
+    return {part.__name__: partial(_call, part) for part in parts}
+
+
+def _call(part: Callable[[Mapping[str, Any]], str], report: Report) -> str:
+    return part(report["figures"])
+
+
 PARTS: dict[str, dict[str, Callable[[Report], str]]] = {
     "peers": {
         "where": where,
@@ -474,10 +488,21 @@ PARTS: dict[str, dict[str, Callable[[Report], str]]] = {
         "memory": lambda report: features_tables.memory(report["figures"]["memory"]),
         "kills": lambda report: features_tables.kills(report["figures"]["kills"]),
     },
-    "flowers": {
-        "features": lambda report: flowers_tables.features(report["figures"]),
-        "compared": lambda report: flowers_tables.compared(report["figures"]),
-    },
+    "flowers": _of_figures(flowers_tables.features, flowers_tables.compared),
+    "transfer": _of_figures(
+        transfer_tables.protocol, transfer_tables.curve, transfer_tables.verdict
+    ),
+    "sixteen": _of_figures(sixteen_tables.sixteen, sixteen_tables.cost),
+    "adaptation": _of_figures(adaptation_tables.published, adaptation_tables.methods),
+    "midlevel": _of_figures(midlevel_tables.scenes, midlevel_tables.photos),
+    "retrieval": _of_figures(
+        retrieval_tables.quality,
+        retrieval_tables.spatial,
+        retrieval_tables.order,
+        retrieval_tables.why,
+        retrieval_tables.recall,
+    ),
+    "search": _of_figures(retrieval_tables.search),
 }
 
 

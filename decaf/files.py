@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,6 +81,23 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
             os.close(descriptor)
 
 
+def _take_mode(descriptor: int, target: Path) -> None:
+    """Give a new file the mode of the one it replaces, and its owner where the system allows."""
+    with suppress(FileNotFoundError):
+        old, new = os.stat(target), os.fstat(descriptor)
+        mode = stat.S_IMODE(old.st_mode) & 0o777
+        if old.st_gid != new.st_gid:
+            try:
+                os.fchown(descriptor, -1, old.st_gid)
+            except OSError:
+                mode &= ~0o070  # they were the rights of another group
+        if old.st_uid != new.st_uid:
+            with suppress(OSError):
+                os.fchown(descriptor, old.st_uid, -1)
+        if mode != stat.S_IMODE(new.st_mode):  # where there are no modes they are equal
+            os.fchmod(descriptor, mode)
+
+
 @contextmanager
 def replacing(
     path: str | os.PathLike[str],
@@ -96,7 +114,7 @@ def replacing(
     ----------
     path : path
         The target; its folder must exist.  Where it is a symbolic link, what it points to is
-        replaced, and the link stays.
+        replaced, and the link stays.  Who may read and write it stays the same, on POSIX.
     temporary : path, optional
         Where to write, on the same disk; must not exist.  Left out, a random name beside the
         target.  Either stays behind after a kill.
@@ -119,6 +137,8 @@ def replacing(
     file = temporary.open("x+b")  # exclusively: never a file or link of somebody else
     try:
         with file:
+            if replace and os.name == "posix":
+                _take_mode(file.fileno(), target)
             yield file
             file.flush()
             os.fsync(file.fileno())

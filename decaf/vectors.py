@@ -12,6 +12,7 @@ single feature rule (Perronnin et al. 2010, p = 1/2); with p > 1 the strong ones
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,8 @@ def signed_power(rows: NDArray[Any], power: float) -> NDArray[Any]:
     FeaturesError
         If the power is not a finite number above 0.
     """
-    if not (math.isfinite(power) and power > 0):
-        raise FeaturesError(f"power must be a number; expected more than 0, got {power}")
+    if not (isinstance(power, Real) and math.isfinite(power) and power > 0):
+        raise FeaturesError(f"power must be a number; expected more than 0, got {power!r}")
     if power == 1:
         return rows
     return np.asarray(np.sign(rows) * np.abs(rows) ** power, rows.dtype)

@@ -354,6 +354,15 @@ def test_a_full_disk() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_a_closed_stdout_loses_the_answer_alone(weights: str) -> None:
+    command = f'"{sys.executable}" -m decaf info "{weights}" >&-'
+    done = subprocess.run(
+        ["sh", "-c", command], stderr=subprocess.PIPE, env=ENVIRONMENT, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, part in (
         (["--version"], __version__),

@@ -90,7 +90,8 @@ def test_commands_parse(line: str) -> None:
 
 def test_there_are_commands() -> None:
     assert {line.split()[0] for line in commands(README)} == {
-        "classify", "info", "convert", "fetch", "zoo", "features", "plot",
+        "classify", "info", "convert", "fetch", "zoo", "features", "plot", "transfer", "index",
+        "search",
     }  # fmt: skip
 
 

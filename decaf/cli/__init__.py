@@ -16,10 +16,10 @@ import sys
 from collections.abc import Sequence
 
 from decaf import __version__
-from decaf.cli import classify, convert, features, fetch, info, plot, zoo
+from decaf.cli import classify, convert, features, fetch, index, info, plot, search, transfer, zoo
 from decaf.cli.terminal import printable, say
 
-COMMANDS = (classify, features, plot, info, convert, fetch, zoo)
+COMMANDS = (classify, features, transfer, index, search, plot, info, convert, fetch, zoo)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = arguments.command(arguments)
-        sys.stdout.flush()
+        if sys.stdout:  # None where it was closed from the start
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

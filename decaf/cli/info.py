@@ -1,4 +1,4 @@
-"""``decaf info``: describe a weights file, or a file of features."""
+"""``decaf info``: describe a weights file, a file of features, or an index of photos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from decaf.cli.info_features import describe
+from decaf.cli import info_features, info_index
 from decaf.cli.terminal import Commands, printable, say, unusable
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ LONGEST = 300  # characters of a key, a label or a value
 WIDEST_KEY = 40  # characters that the other lines are indented for
 
 HELP = """\
-Describe a weights file: its layers, preprocessing, labels and where it comes from; or a file of
-features: photos, layers, labels, what failed, and what made it.
+Describe a weights file: its layers, preprocessing, labels and where it comes from; a file of
+features: photos, layers, labels, what failed, and what made it; or an index: photos, vectors,
+layer, network, and how vectors are made of features.
 
 Bytes are those in the file.  With --json one JSON document with the keys path, sha256,
 architecture, precision, input_shape, preprocessing, labels, provenance, parameters,
@@ -37,7 +38,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
     """Describe the command to argparse."""
     command = commands.add_parser(
         "info",
-        help="describe a weights file, or a file of features",
+        help="describe a weights file, a file of features, or an index",
         description=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,8 +47,8 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         "weights",
         nargs="?",
         metavar="W",
-        help="weights file, name in the zoo, or file of features (default: the network inside "
-        "the package)",
+        help="weights file, name in the zoo, file of features, or index (default: the network "
+        "inside the package)",
     )
     command.add_argument("--json", action="store_true", help="one JSON document")
     return command
@@ -66,7 +67,7 @@ def _info(arguments: argparse.Namespace) -> int:
     try:
         weights = load_weights(path, widen=False)
     except WeightsError as error:
-        return _info_of_features(path, arguments.json, error)
+        return _info_of_others(path, arguments.json, error)
 
     sizes = {name: array.nbytes for name, array in weights.parameters.items()}
     summary = summarise(weights.architecture, sizes)
@@ -120,13 +121,19 @@ def _path(name: str | None) -> Path:
     return path
 
 
-def _info_of_features(path: Path, as_json: bool, error: Exception) -> int:
-    """Describe what may be a file of features; it is no weights file, as the error says."""
+def _info_of_others(path: Path, as_json: bool, error: Exception) -> int:
+    """Describe an index, or what may be a file of features; the error says: no weights file."""
     from decaf.errors import FeaturesError
     from decaf.features import load_features
 
+    if info_index.is_index(path):
+        try:
+            info_index.describe(path, as_json)
+        except FeaturesError as damage:
+            return unusable(damage)
+        return 0
     try:
-        describe(os.fspath(path), load_features(path), as_json)
+        info_features.describe(os.fspath(path), load_features(path), as_json)
     except FeaturesError:
         return unusable(error)
     return 0

@@ -32,11 +32,9 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> Sequence[Source]:
     return found.photos
 
 
-def say_failed(failed: Sequence[tuple[str, str]], count: int, listed: str = "") -> None:
-    """Say which of `count` photos could not be read; of many the first, and where all are."""
+def say_failed(failed: Sequence[tuple[str, str]], count: int) -> None:
+    """Say which of `count` photos could not be read; of many the first."""
     for path, reason in failed[:FAILURES_SHOWN]:
         say(f"decaf: {printable(path)}: {printable(reason)}", sys.stderr, None)
-    if listed and len(failed) > FAILURES_SHOWN:
-        say(f"decaf: further failures are listed in {listed} alone", sys.stderr, None)
     if failed:
         say(f"decaf: {len(failed):,} of {count:,} photos could not be read", sys.stderr, None)

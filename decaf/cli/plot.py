@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from decaf.cli.network import add_network_options, load_network
-from decaf.cli.terminal import Commands, positive, printable, say, unusable
+from decaf.cli.terminal import Commands, positive, printable, say, seed, unusable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         metavar="P",
         help="about how many neighbours each photo keeps near, at least 1 (default: 30)",
     )
-    add("--seed", type=_seed, default=0, metavar="S", help="of random numbers (default: 0)")
+    add("--seed", type=seed, default=0, metavar="S", help="of random numbers (default: 0)")
     add(
         "--sample",
         type=positive,
@@ -247,13 +247,6 @@ def _whole(text: str) -> int:
     if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, got {text!r}")
     return int(text)
-
-
-def _seed(text: str) -> int:
-    value = _whole(text)
-    if value >= 2**32:
-        raise argparse.ArgumentTypeError(f"must be below 2**32, got {value}")
-    return value
 
 
 def _dpi(text: str) -> int:

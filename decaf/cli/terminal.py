@@ -11,6 +11,7 @@ from typing import Any, TextIO, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+SEEDS = 2**32
 MANY = 8  # from more photos than this a progress bar helps
 
 
@@ -20,6 +21,13 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return value
+
+
+def seed(text: str) -> int:
+    """Convert an argument that must be a whole number from 0 to 2**32-1."""
+    if not (text.isascii() and text.isdecimal() and int(text) < SEEDS):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32-1, got {text!r}")
+    return int(text)
 
 
 def unusable(error: Exception) -> int:

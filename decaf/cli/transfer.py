@@ -9,9 +9,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from decaf.cli.network import add_network_options
+from decaf.cli.photos import FAILURES_SHOWN
 from decaf.cli.progress import Progress
-from decaf.cli.terminal import Commands, positive, printable, say, unusable, warnings_on_stderr
-from decaf.cli.transfer_rows import VIEWS, Rows, of_file, of_photos
+from decaf.cli.terminal import (
+    Commands,
+    positive,
+    printable,
+    say,
+    seed,
+    unusable,
+    warnings_on_stderr,
+)
+from decaf.cli.transfer_rows import SCHEME, VIEWS, Rows, of_file, of_photos
 
 if TYPE_CHECKING:
     from decaf.transfer.report import Report
@@ -40,8 +49,6 @@ then 1.  It is 2 for wrong usage, unusable weights, too few photos of a class, n
 (pip install matplotlib), or nowhere to write; all that can be known is known before work starts.
 """
 
-SEEDS = 2**32
-
 
 def add_to(commands: Commands) -> argparse.ArgumentParser:
     """Describe the command to argparse."""
@@ -54,7 +61,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
     command.set_defaults(command=_transfer)
     add = command.add_argument
     add("path", metavar="PATH", help="folder or archive of photos, or feature file")
-    add("-o", "--output", required=True, metavar="REPORT", help="folder to make")
+    add("-o", "--output", required=True, metavar="REPORT", help="folder to make, or to fill")
     add("--overwrite", action="store_true", help="replace a report that is there")
     add("--protocol", choices=("decaf", "offtheshelf"), default="decaf", help="default: decaf")
     add(
@@ -71,7 +78,7 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         metavar="S",
         help="how often to draw them at random (default: 5)",
     )
-    add("--seed", type=_seed, default=0, metavar="S", help="of random numbers (default: 0)")
+    add("--seed", type=seed, default=0, metavar="S", help="of random numbers (default: 0)")
     add(
         "--layer",
         metavar="L",
@@ -87,6 +94,11 @@ def add_to(commands: Commands) -> argparse.ArgumentParser:
         type=int,
         choices=(1, VIEWS),
         help="of each photo, for offtheshelf (default: 16; 1 of a feature file)",
+    )
+    add(
+        "--scheme",
+        choices=("both", "one-vs-all", "one-vs-one"),
+        help="how classes are told apart, for offtheshelf (default: both)",
     )
     add(
         "--standardise",
@@ -112,14 +124,18 @@ def _transfer(arguments: argparse.Namespace) -> int:
         with warnings_on_stderr():
             rows = of_photos(arguments) if has_photos else of_file(arguments)
             result = _result(arguments, rows)
-            say(result.table(), sys.stdout, None)  # whatever happens to the report
-            page = write_report(
-                _report(arguments, rows, result),
-                arguments.output,
-                overwrite=arguments.overwrite,
-            )
+            try:
+                page = write_report(
+                    _report(arguments, rows, result),
+                    arguments.output,
+                    overwrite=arguments.overwrite,
+                )
+            finally:  # whatever happens to the report; and the report is safe from stdout
+                say(result.table(), sys.stdout, None)
     except DecafError as error:
         return unusable(error)
+    if has_photos and len(rows.failed) > FAILURES_SHOWN:
+        say("decaf: all that could not be read are listed in report.json", sys.stderr, None)
     say(printable(os.path.join(arguments.output, page.name)), sys.stdout, None)
     return 1 if has_photos and rows.failed else 0
 
@@ -144,7 +160,7 @@ def _check_options(arguments: argparse.Namespace, has_photos: bool) -> None:
     useless = {"--standardise": arguments.standardise}
     why = "is for --protocol decaf"
     if arguments.protocol == "decaf":
-        useless = {"--views": arguments.views}
+        useless = {"--views": arguments.views, "--scheme": arguments.scheme}
         why = "is for --protocol offtheshelf"
     for option, said in useless.items():
         if said:
@@ -179,7 +195,10 @@ def _result(arguments: argparse.Namespace, rows: Rows) -> TransferResult:
             )  # fmt: skip
         from decaf.transfer import offtheshelf
 
-        return offtheshelf(rows.values, rows.labels, on_step=progress.upto, **asked)
+        return offtheshelf(
+            rows.values, rows.labels, scheme=arguments.scheme or SCHEME, on_step=progress.upto,
+            **asked,
+        )  # fmt: skip
 
 
 def _report(arguments: argparse.Namespace, rows: Rows, result: TransferResult) -> Report:
@@ -213,7 +232,7 @@ def _command(arguments: argparse.Namespace, rows: Rows) -> str:
     words = ["decaf", "transfer", arguments.path, "--protocol", arguments.protocol]
     words += ["--per-class", str(arguments.per_class), "--splits", str(arguments.splits)]
     words += ["--seed", str(arguments.seed), "--layer", rows.layer]
-    defaults = {"pooling": None, "views": None, "weights": None, "max_pixels": None}
+    defaults = dict.fromkeys(("pooling", "views", "scheme", "weights", "max_pixels"))
     for name, default in {**defaults, "backend": "auto", "precision": "float32"}.items():
         value = getattr(arguments, name)
         if value != default:
@@ -221,9 +240,3 @@ def _command(arguments: argparse.Namespace, rows: Rows) -> str:
     words += ["--standardise"] * arguments.standardise
     words += ["--no-thumbnails"] * arguments.no_thumbnails
     return shlex.join([*words, "-o", "report"])
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) < SEEDS):
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**32-1, got {text!r}")
-    return int(text)

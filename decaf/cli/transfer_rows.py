@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from decaf.features.sources import Source
 
-VIEWS = 16  # of a photo, for protocol offtheshelf
+VIEWS, SCHEME = 16, "both"  # of a photo and of telling classes apart, for protocol offtheshelf
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def of_photos(arguments: argparse.Namespace) -> Rows:
     failed = [(photos[number].path, reason) for number, reason in gathered.failed.items()]
     left = [photos[number] for number in gathered.photos]
     if failed:
-        say_failed(failed, len(photos), "the report")
+        say_failed(failed, len(photos))
         _check_left(arguments, photos, left)
     values = gathered.rows if views > 1 else gathered.rows[:, 0]
     info = {**net.info(), "layer": layer, "pooling": arguments.pooling, "views": views}
@@ -80,12 +80,15 @@ def _views(arguments: argparse.Namespace) -> int:
 
 
 def _check_counts(arguments: argparse.Namespace, labels: Sequence[str]) -> None:
-    """Each class must have enough photos; what draws them knows best."""
+    """There must not be too many classes, and each have enough photos."""
     from decaf.errors import FeaturesError
     from decaf.features.naming import shown
+    from decaf.transfer.limits import check_class_count
     from decaf.transfer.splits import random_splits
 
+    one_vs_one = arguments.protocol == "offtheshelf" and arguments.scheme != "one-vs-all"
     try:
+        check_class_count(len(set(labels)), one_vs_one=one_vs_one)
         random_splits(list(labels), arguments.per_class, 1)
     except FeaturesError as error:
         raise FeaturesError(f"{shown(arguments.path)}: {error}") from error

@@ -6,20 +6,18 @@ little but noise, and makes the distances cheap.  Both are scikit-learn's.
 
 from __future__ import annotations
 
-import threading
 from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decaf.blas import one_thread
 from decaf.errors import FeaturesError
 from decaf.features.contents import Features
 
 DIMENSIONS = 50  # after PCA
 FEWEST = 4  # photos: with fewer there is nothing to see
 SEEDS = 2**32  # so many there are for scikit-learn
-
-_alone = threading.Lock()  # two who set the threads of a library would undo each other's
 
 
 def choose(count: int, sample: int, seed: int) -> NDArray[np.intp]:
@@ -76,9 +74,8 @@ def embed(values: NDArray[np.float32], perplexity: float, seed: int) -> NDArray[
         raise FeaturesError("features must differ for t-SNE; got the same for every photo")
     rows = centred(values)
     # BLAS and OpenMP add what their threads found in other orders when these are more or fewer,
-    # and t-SNE magnifies the last bit.  OpenBLAS has one number of threads for the whole process:
-    # others that use it are slower meanwhile, and get their threads back.
-    with _alone, threadpoolctl.threadpool_limits(1):
+    # and t-SNE magnifies the last bit.  OpenMP's number is this thread's alone.
+    with one_thread(), threadpoolctl.threadpool_limits(1, user_api="openmp"):
         small = PCA(min(DIMENSIONS, *rows.shape), random_state=seed).fit_transform(rows)
         places = TSNE(
             2, perplexity=perplexity, init="pca", random_state=seed, n_jobs=1

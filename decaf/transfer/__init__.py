@@ -7,9 +7,10 @@
 
 A map, in the order in which data flows:
 
-- ``checks``: what must hold for features and labels; ``splits``: which photos are learned from.
+- ``decaf.checks``: what must hold for features and labels; ``splits``: which photos are learned
+  from.
 - ``classifiers`` and ``choose_c``: what learns from them.  ``measures``: how well it did.
-- ``decaf_protocol``: Donahue et al. 2014; ``results``: what a protocol gave.
+- ``decaf_protocol``: Donahue et al. 2014; ``fits``: many at once; ``results``: what it gave.
 - ``sixteen`` and ``offtheshelf``: views of a photo, and Razavian et al. 2014.
 - ``boxes``: features of a part of a photo.
 - ``adaptation``: from one domain to another, table 1 of Donahue et al. 2014.

@@ -16,37 +16,37 @@ each n chooses its own C, from its own n photos.
 The work is one fit after another, many small ones.  BLAS has one thread meanwhile, and up to four
 fits run at once: for products so small threads of BLAS mostly wait for each other (measured: twenty
 times slower on two busy cores), and with more threads they would add in another order, so that the
-last bits, and with them ties, would depend on the machine's cores.  OpenBLAS has one number of
-threads for the whole process: others that use it are slower meanwhile, and get their threads back.
+last bits, and with them ties, would depend on the machine's cores (``decaf.blas``).  Of large
+features fewer fits run at once: each holds copies of the photos that it learns from, and what is
+tested is scaled a block at a time.
 """
 
 from __future__ import annotations
 
 import logging
-import operator
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import threadpoolctl
 from numpy.typing import ArrayLike, NDArray
 
 from decaf import threads
+from decaf.checks import check_features, check_labels, check_seed
 from decaf.errors import FeaturesError
 from decaf.net import at_least_one
-from decaf.transfer.checks import check_features, check_labels
-from decaf.transfer.choose_c import GRID, choose_c, held_out
-from decaf.transfer.classifiers import CLASSIFIERS, COPIES, class_scores, converged, scaled
+from decaf.transfer.choose_c import GRID, choose_c, held_out, learn_and_check
+from decaf.transfer.classifiers import CLASSIFIERS, COPIES, class_scores, converged, scale_of
+from decaf.transfer.fits import run_all
+from decaf.transfer.limits import check_class_count
 from decaf.transfer.measures import confusion, mean_class_accuracy
 from decaf.transfer.mistakes import find_mistakes
 from decaf.transfer.results import Scores, TransferResult
 from decaf.transfer.splits import Split, random_splits
 
-MOST_AT_ONCE = 4  # fits; each holds copies of its photos
-_alone = threading.Lock()  # two that set BLAS's threads could each restore what the other set
+MOST_AT_ONCE = 4  # fits
+MOST_BYTES = 2 * 1024**3  # that they may hold together; a single one may hold more
+TESTED_AT_ONCE = 1024  # rows
 _log = logging.getLogger("decaf")
 
 
@@ -114,17 +114,20 @@ def decaf_protocol(
     Raises
     ------
     FeaturesError
-        If features are no finite matrix or all the same, if labels are not one a photo or name
-        one class only, if a class has no more than `per_class` photos, or if a classifier is
-        unknown; all before work starts.
+        If features are no finite matrix, all the same, or in one photo 1e300 times larger than in
+        others; if labels are not one a photo or name one class only; if a class has no more than
+        `per_class` photos; or if an option is not one; all before work starts.
     ShapeError
         If a number is not at least 1.
     """
     rows = check_features(features)
     classes, numbers = check_labels(labels, len(rows))
+    check_class_count(len(classes))
     names = _known(classifiers)
-    parts = random_splits(classes[numbers], per_class, splits, seed=_seed(seed))
+    seed = check_seed(seed)
     counts = _counts(curve, per_class)
+    parts = random_splits(classes[numbers], per_class, splits, seed=seed)
+    _check_sizes(rows, parts, counts, standardise)
     # The longest first, so that no core has one left to do at the end.
     fits = [
         _Fit(name, split, count)
@@ -136,7 +139,7 @@ def decaf_protocol(
     def run(fit: _Fit) -> _Tested:
         return _test(fit, parts[fit.split], rows, numbers, len(classes), seed, standardise)
 
-    found = _run_all(run, fits, on_step)
+    found = run_all(run, fits, on_step, _at_once(names, len(classes) * per_class * rows.shape[1]))
     gave_up = [f"{fit.classifier}, split {fit.split}, {fit.count} a class"
                for fit in fits if found[fit].gave_up]  # fmt: skip
     for each in gave_up:
@@ -201,8 +204,11 @@ def decaf_protocol(
 
 
 def _known(classifiers: Sequence[str]) -> tuple[str, ...]:
-    names = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
-    wrong = [name for name in names if name not in CLASSIFIERS]
+    if isinstance(classifiers, str) or not isinstance(classifiers, Iterable):
+        names: tuple[str, ...] = (classifiers,)
+    else:
+        names = tuple(classifiers)
+    wrong = [name for name in names if not isinstance(name, str) or name not in CLASSIFIERS]
     if wrong or not names or len(set(names)) < len(names):
         raise FeaturesError(
             f"classifiers must be different ones; expected some of {list(CLASSIFIERS)}, got "
@@ -213,23 +219,40 @@ def _known(classifiers: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _seed(seed: int) -> int:
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise FeaturesError(f"seed must be a whole number; expected at least 0, got {seed!r}")
-    return number
-
-
 def _counts(curve: Sequence[int] | None, per_class: int) -> set[int]:
-    counts = {per_class}
-    for count in curve or ():
+    at_least_one("per_class", per_class)
+    counts = {int(per_class)}
+    if isinstance(curve, str) or not (curve is None or isinstance(curve, Iterable)):
+        raise FeaturesError(
+            f"curve must be numbers of photos a class; expected a sequence or None, got {curve!r}"
+        )
+    for count in () if curve is None else curve:
         at_least_one("curve", count)
         if count <= per_class:
             counts.add(int(count))
     return counts
+
+
+def _check_sizes(
+    rows: NDArray[np.float64], parts: Sequence[Split], counts: Iterable[int], standardise: bool
+) -> None:
+    """Divide the extremes by the scale of each fit: what lies between overflows only if they do."""
+    extremes = np.stack([rows.min(axis=0), rows.max(axis=0)])  # 2,D
+    for part in parts:
+        for count in counts:
+            train = part.train[:, :count]
+            for learn in (train, learn_and_check(train)[0]):
+                scale_of(rows[learn.ravel()], standardise=standardise)(extremes)
+
+
+def _at_once(classifiers: Iterable[str], numbers: int) -> int:
+    """How many fits may run at once that learn from so many numbers, on this machine.
+
+    Of those each holds about four times as much: rows as they came, scaled, and the solver's; with
+    dropout all copies, and LIBLINEAR 16 bytes for each number of them that is not zero, half.
+    """
+    bytes_each = 8 * numbers * (4 + 2 * COPIES * any("dropout" in name for name in classifiers))
+    return max(1, min(MOST_AT_ONCE, threads.resolve(None), MOST_BYTES // bytes_each))
 
 
 def _test(
@@ -250,9 +273,15 @@ def _test(
     train = split.train[:, : fit.count]
     choice = choose_c(make, features, numbers, train, standardise=standardise)
     learn = train.ravel()
-    known, asked = scaled(features[learn], features[split.test], standardise=standardise)
-    model = make(choice.C).fit(known, numbers[learn])
-    scores = class_scores(model, asked)  # M,K
+    known = features[learn]
+    scale = scale_of(known, standardise=standardise)
+    model = make(choice.C).fit(scale(known), numbers[learn])
+    scores = np.concatenate(
+        [
+            class_scores(model, scale(features[split.test[start : start + TESTED_AT_ONCE]]))
+            for start in range(0, len(split.test), TESTED_AT_ONCE)
+        ]
+    )  # M,K
     shows, said = numbers[split.test], scores.argmax(axis=1)
     photo = np.arange(len(said))
     return _Tested(
@@ -262,24 +291,3 @@ def _test(
         margin=scores[photo, said] - scores[photo, shows],
         gave_up=bool(choice.not_converged) or not converged(model),
     )
-
-
-def _run_all(
-    run: Callable[[_Fit], _Tested],
-    fits: Sequence[_Fit],
-    on_step: Callable[[int, int], None] | None,
-) -> dict[_Fit, _Tested]:
-    """Run all, some at once; an error ends it."""
-    workers = min(MOST_AT_ONCE, threads.resolve(None), len(fits))
-    found = {}
-    with _alone, threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
-        waiting = {pool.submit(run, fit): fit for fit in fits}
-        try:
-            for done, future in enumerate(as_completed(waiting), start=1):
-                found[waiting[future]] = future.result()
-                if on_step is not None:
-                    on_step(done, len(fits))
-        except BaseException:  # also Ctrl-C: wait for those that run, and for no other
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return found

@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from decaf.checks import real_numbers
 from decaf.errors import FeaturesError
 from decaf.net import at_least_one
 
@@ -132,7 +133,7 @@ def average_precision(
     FeaturesError
         If there are not as many of each, if scores are not finite, or nothing is relevant.
     """
-    values = np.asarray(scores, np.float64)
+    values = real_numbers(scores, "scores")
     if values.ndim != 1:
         raise FeaturesError(f"scores must be one a photo; expected (N,), got {values.shape}")
     if not np.isfinite(values).all():
@@ -162,7 +163,7 @@ def average_precision(
 
 
 def _class_numbers(given: ArrayLike, classes: int, what: str) -> NDArray[np.intp]:
-    numbers = np.asarray(given)
+    numbers = _array(given, what)
     if numbers.ndim != 1 or (numbers.dtype.kind not in "iu" and numbers.size):
         raise FeaturesError(
             f"{what} must be whole numbers, one a photo; expected (N,), got {numbers.dtype} of "
@@ -177,10 +178,19 @@ def _class_numbers(given: ArrayLike, classes: int, what: str) -> NDArray[np.intp
 
 
 def _flags(given: ArrayLike, count: int, what: str) -> NDArray[np.bool_]:
-    flags: NDArray[Any] = np.asarray(given)
+    flags = _array(given, what)
     if flags.shape != (count,) or (flags.dtype != bool and count):
         raise FeaturesError(
             f"{what} must be true or false, one a photo; expected bool of shape ({count},), got "
             f"{flags.dtype} of shape {flags.shape}"
         )
     return flags.astype(bool)
+
+
+def _array(given: ArrayLike, what: str) -> NDArray[Any]:
+    if isinstance(given, np.ma.MaskedArray):
+        raise FeaturesError(f"{what} must be one a photo, without a mask; got a masked array")
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError) as error:  # lists of different lengths
+        raise FeaturesError(f"{what} must be one a photo; got {error}") from error

@@ -32,20 +32,20 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from decaf.blas import one_thread
+from decaf.checks import check_labels, check_positive, check_seed, real_array
 from decaf.errors import FeaturesError
-from decaf.transfer.checks import check_features, check_labels
+from decaf.transfer.limits import check_class_count
 from decaf.transfer.measures import average_precision, confusion, mean_class_accuracy
 from decaf.transfer.mistakes import find_mistakes
-from decaf.transfer.responses import SCHEMES, LinearResponses, fit_responses
+from decaf.transfer.responses import SCHEMES, fit_responses
 from decaf.transfer.results import Scores, TransferResult
 from decaf.transfer.splits import Split, random_splits
 from decaf.vectors import l2_normalised, signed_power
@@ -58,20 +58,20 @@ Array = NDArray[np.float64]
 _log = logging.getLogger("decaf")
 
 
-def normalised(features: Array, power: float = POWER) -> Array:
+def normalised(features: NDArray[Any], power: float = POWER) -> Array:
     """Divide rows by their length, raise to a signed power, divide by the length again.
 
     Parameters
     ----------
     features : ndarray
-        (..., D) float64.
+        (..., D) of real numbers.
     power : float
         Above 0.
 
     Returns
     -------
     ndarray
-        The same shape; rows of length 1, or of zeros.
+        The same shape, float64; rows of length 1, or of zeros.
 
     Raises
     ------
@@ -79,10 +79,11 @@ def normalised(features: Array, power: float = POWER) -> Array:
         If the power is not a finite number above 0.
     """
     rows = features.reshape(-1, features.shape[-1])
-    out = np.empty_like(rows)
+    out = np.empty(rows.shape)
     for start in range(0, len(rows), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        out[part] = l2_normalised(signed_power(l2_normalised(rows[part]), power))
+        wide = rows[part].astype(np.float64, copy=False)
+        out[part] = l2_normalised(signed_power(l2_normalised(wide), power))
     return out.reshape(features.shape)
 
 
@@ -151,22 +152,24 @@ def offtheshelf(
         If a number is not at least 1.
     """
     schemes = _schemes(scheme)
-    if not (isinstance(C, Real) and math.isfinite(C) and C > 0):
-        raise FeaturesError(f"C must be a number; expected more than 0, got {C!r}")
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise FeaturesError(f"seed must be a whole number; expected at least 0, got {seed!r}")
+    C, seed = check_positive("C", C), check_seed(seed)
     views = _views(features)
     classes, numbers = check_labels(labels, len(views))
-    parts = random_splits(numbers, per_class, splits, seed=int(seed))
-    rows = normalised(views, power)
+    check_class_count(len(classes), one_vs_one="one-vs-one" in schemes)
+    parts = random_splits(numbers, per_class, splits, seed=seed)
 
     found: dict[str, list[_Tested]] = {name: [] for name in schemes}
-    for done, (part, name) in enumerate(itertools.product(parts, schemes), start=1):
-        learn = part.first(per_class)
-        model = fit_responses(rows[learn], numbers[learn], name, float(C))
-        found[name].append(_test(model, rows, numbers, part, len(classes), eleven_points))
-        if on_step is not None:
-            on_step(done, splits * len(schemes))
+    with one_thread():  # on several, products add in another order: other bits, other ties
+        rows = normalised(views, power)  # N,V,D
+        summed = rows.sum(axis=1)  # N,D: all that is needed of a photo that is tested
+        for done, (part, name) in enumerate(itertools.product(parts, schemes), start=1):
+            learn = part.first(per_class)
+            model = fit_responses(rows[learn], numbers[learn], name, C)
+            said = model.scores_of_sums(summed[part.test], rows.shape[1])  # M,K
+            shows = numbers[part.test]
+            found[name].append(_test(said, shows, eleven_points, model.converged))
+            if on_step is not None:
+                on_step(done, splits * len(schemes))
     gave_up = [
         f"svm, {name}, split {split}"
         for name in schemes
@@ -177,7 +180,7 @@ def offtheshelf(
         _log.warning("%s: the solver must converge; it stopped at its last step", each)
 
     titles = tuple(str(each) for each in classes.tolist())
-    scores = [_scores(name, found[name], parts, numbers, titles, float(C)) for name in schemes]
+    scores = [_scores(name, found[name], parts, numbers, titles, C) for name in schemes]
     best = schemes[int(np.argmax([one.mean for one in scores]))]
     return TransferResult(
         protocol="offtheshelf",
@@ -195,10 +198,10 @@ def offtheshelf(
         settings={
             "per_class": per_class,
             "splits": splits,
-            "seed": int(seed),
+            "seed": seed,
             "scheme": scheme,
             "power": float(power),
-            "C": float(C),
+            "C": C,
             "eleven_points": eleven_points,
             "photos": len(rows),
             "views": rows.shape[1],
@@ -210,40 +213,48 @@ def offtheshelf(
 
 
 def _schemes(scheme: str) -> tuple[str, ...]:
-    if scheme == "both":
+    if isinstance(scheme, str) and scheme == "both":
         return SCHEMES
-    if scheme not in SCHEMES:
+    if not isinstance(scheme, str) or scheme not in SCHEMES:
         expected = ", ".join(map(repr, ("both", *SCHEMES)))
         raise FeaturesError(f"scheme must be known; expected one of {expected}, got {scheme!r}")
     return (scheme,)
 
 
-def _views(features: ArrayLike) -> Array:
-    """(N, V, D) float64, checked."""
-    try:
-        given = np.asarray(features)
-    except ValueError as error:
-        raise FeaturesError(f"features must be an array; got {error}") from error
+def _views(features: ArrayLike) -> NDArray[Any]:
+    """(N, V, D) as they came, checked block by block: they may be large."""
+    given = real_array(features, "features")
+    shape = given.shape
     if given.ndim == 2:
         given = given[:, np.newaxis]
     if given.ndim != 3 or given.size == 0:
         raise FeaturesError(
-            "features must be some views of each photo; expected (N, V, D) or (N, D), got "
-            f"{np.shape(features)}"
+            f"features must be some views of each photo; expected (N, V, D) or (N, D), got {shape}"
         )
-    return check_features(given.reshape(-1, given.shape[2])).reshape(given.shape)
+    bad = np.concatenate(
+        [
+            ~np.isfinite(given[start : start + AT_ONCE]).all(axis=2)
+            for start in range(0, len(given), AT_ONCE)
+        ]
+    )  # N,V
+    if bad.any():
+        photo, view = np.argwhere(bad)[0]
+        raise FeaturesError(
+            f"features must be finite; got NaN or infinity in {bad.any(axis=1).sum():,} of "
+            f"{len(bad):,} photos, first in photo {photo}"
+            + (f", view {view} of {bad.shape[1]}" if len(shape) == 3 else "")
+        )
+    if len(given) > 1 and all(np.array_equal(each, given[0]) for each in given):
+        raise FeaturesError(
+            f"features must differ from photo to photo; got the same of all {len(given):,} photos"
+        )
+    return given
 
 
-def _test(
-    model: LinearResponses,
-    rows: Array,
-    numbers: NDArray[np.intp],
-    part: Split,
-    classes: int,
-    eleven_points: bool,
-) -> _Tested:
-    scores = model.class_scores(rows[part.test])  # M,K
-    shows, said = numbers[part.test], scores.argmax(axis=1)
+def _test(scores: Array, shows: NDArray[np.intp], eleven_points: bool, converged: bool) -> _Tested:
+    """Compare the scores (M, K) of the photos that are tested with what they show (M,)."""
+    classes = scores.shape[1]
+    said = scores.argmax(axis=1)
     photo = np.arange(len(said))
     return _Tested(
         accuracy=mean_class_accuracy(shows, said, classes),
@@ -253,7 +264,7 @@ def _test(
         ],
         said=said,
         margin=scores[photo, said] - scores[photo, shows],
-        converged=model.converged,
+        converged=converged,
     )
 
 

@@ -53,11 +53,15 @@ class LinearResponses:
         number of votes, each pair voting by the sign of that sum; of classes with equal votes the
         one whose summed responses are larger is ahead, by less than a vote.
         """
-        responses: Array = views.sum(axis=1) @ self.weight.T + views.shape[1] * self.bias  # M,R
+        return self.scores_of_sums(views.sum(axis=1), views.shape[1])
+
+    def scores_of_sums(self, summed_views: Array, views: int) -> Array:
+        """Return the same, (M, K), of the sums (M, D) of so many views."""
+        responses: Array = summed_views @ self.weight.T + views * self.bias  # M,R
         if self.pairs is None:
             return responses
         classes = 1 + max(second for _, second in self.pairs)
-        votes, summed = np.zeros((2, len(views), classes))
+        votes, summed = np.zeros((2, len(responses), classes))
         for (first, second), response in zip(self.pairs, responses.T, strict=True):
             votes[:, first] += response <= 0
             votes[:, second] += response > 0
@@ -90,20 +94,21 @@ def fit_responses(
     classes = 1 + int(numbers.max())
     if scheme == "one-vs-one":
         pairs = tuple(itertools.combinations(range(classes), 2))
-        fitted = [_fit(views, numbers, np.isin(numbers, pair), C) for pair in pairs]
+        photos = [np.isin(numbers, pair) for pair in pairs]
+        fitted = [_fit(views[each], numbers[each], C) for each in photos]
         return LinearResponses(
             np.concatenate([model.coef_ for model in fitted]),
             np.concatenate([model.intercept_ for model in fitted]),
             pairs,
             all(map(converged, fitted)),
         )
-    model = _fit(views, numbers, np.full(len(views), True), C)
+    model = _fit(views, numbers, C)
     weight, bias = model.coef_, model.intercept_
     if classes == 2:  # learned once: what speaks for one speaks against the other
         weight, bias = np.concatenate([-weight, weight]), np.concatenate([-bias, bias])
     return LinearResponses(weight, bias, None, converged(model))
 
 
-def _fit(views: Array, numbers: NDArray[np.intp], photos: NDArray[np.bool_], C: float) -> Any:
+def _fit(views: Array, numbers: NDArray[np.intp], C: float) -> Any:
     V, D = views.shape[1:]
-    return svm(C / V).fit(views[photos].reshape(-1, D), np.repeat(numbers[photos], V))
+    return svm(C / V).fit(views.reshape(-1, D), np.repeat(numbers, V))

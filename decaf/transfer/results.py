@@ -165,27 +165,27 @@ class TransferResult:
             "version": 1,
             "protocol": self.protocol,
             "classes": list(self.classes),
-            "settings": _plain(self.settings),
+            "settings": plain(self.settings),
             "scores": [
                 {
                     "name": scores.name,
-                    "mean": _plain(scores.mean),
-                    "deviation": _plain(scores.deviation),
-                    "accuracies": _plain(scores.accuracies),
-                    "chosen": _plain(scores.chosen),
-                    "mean_average_precision": _plain(scores.mean_average_precision),
-                    "average_precision": _plain(scores.average_precision),
-                    "confusion": _plain(scores.confusion),
+                    "mean": plain(scores.mean),
+                    "deviation": plain(scores.deviation),
+                    "accuracies": plain(scores.accuracies),
+                    "chosen": plain(scores.chosen),
+                    "mean_average_precision": plain(scores.mean_average_precision),
+                    "average_precision": plain(scores.average_precision),
+                    "confusion": plain(scores.confusion),
                 }
                 for scores in self.scores
             ],
-            "curve": _plain(self.curve),
+            "curve": plain(self.curve),
             "mistakes": [
                 {
                     "photo": int(mistake.photo),
                     "shows": mistake.shows,
                     "said": mistake.said,
-                    "margin": _plain(mistake.margin),
+                    "margin": plain(mistake.margin),
                 }
                 for mistake in self.mistakes
             ],
@@ -235,14 +235,14 @@ def _range(values: tuple[float, ...]) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Make what JSON can hold of numbers, arrays and containers; None of what is not finite."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):

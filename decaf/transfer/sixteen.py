@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from decaf.errors import ImageError
@@ -63,10 +64,10 @@ def sixteen_views(angle: float = ANGLE) -> tuple[Maker, ...]:
     Raises
     ------
     ImageError
-        If the angle is out of range.
+        If the angle is no number, or out of range.
     """
-    if not 0 <= angle <= 45:
-        raise ImageError(f"angle must be in degrees; expected 0 to 45, got {angle}")
+    if not (isinstance(angle, Real) and 0 <= angle <= 45):
+        raise ImageError(f"angle must be in degrees; expected 0 to 45, got {angle!r}")
     upright: list[Maker] = [
         whole,
         *(partial(crop, x=x, y=y) for y in (0.0, 1.0) for x in (0.0, 1.0)),

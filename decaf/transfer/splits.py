@@ -13,7 +13,6 @@ learning curve then differs from one n to the next by what was learned, not by w
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from decaf.checks import as_labels, check_labels, check_seed
 from decaf.errors import FeaturesError
 from decaf.net import at_least_one
-from decaf.transfer.checks import check_labels
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,8 @@ def random_splits(
     Raises
     ------
     FeaturesError
-        If a class has too few photos: `per_class` to learn from and one to be tested on; or if
-        the seed is below 0.
+        If a class has too few photos: `per_class` to learn from and one to be tested on; if labels
+        are no labels (see ``check_labels``), or the seed is no whole number of at least 0.
     ShapeError
         If a number is not at least 1.
     """
@@ -85,9 +84,8 @@ def random_splits(
     for name, value in numbers_of.items():
         if value is not None:
             at_least_one(name, value)
-    if operator.index(seed) < 0:
-        raise FeaturesError(f"seed must be a whole number; expected at least 0, got {seed}")
-    given = np.asarray(labels)
+    seed = check_seed(seed)
+    given = as_labels(labels)
     classes, numbers = check_labels(given, len(given))
     members = [np.flatnonzero(numbers == number) for number in range(len(classes))]
     short = [number for number, rows in enumerate(members) if len(rows) <= per_class]

@@ -295,6 +295,30 @@ def journal() -> Target:
     )
 
 
+def index() -> Target:
+    """What is in an index: names, vectors, who was removed."""
+    from decaf.retrieval.index_contents import Contents
+
+    def read(data: bytes) -> Any:
+        found = Contents(data)
+        blocks, names = list(found.blocks()), list(found.names())
+        assert len(names) == found.count == len(found.alive)
+        assert [found.name(number) for number in range(found.count)] == names
+        left = [len(b.vectors) if b.alive is None else int(b.alive.sum()) for b in blocks]
+        assert found.left == sum(left)
+        for block in blocks:
+            assert block.vectors.shape == (len(block.squares), found.parts, found.dimensions)
+        arrays = found.arrays
+        found.verify()
+        return arrays, [(block.vectors, block.squares) for block in blocks]
+
+    words = (
+        b"decaf-index 1\n", b"what", b"base", b"rows", b"gone", b"info", b"levels", b"parts",
+        b"dimensions", b"features", b"arrays", b"<f4", b"<f8", b"matrix", b"\0" * 8, b"\xff" * 8,
+    )  # fmt: skip
+    return Target("index", read, seeds.index.valid(), words, seeds.index.hostile(), refusals=20)
+
+
 def photos_zip() -> Target:
     """Members do not overlap, and each unpacks to 1,100 times its bytes at most."""
     from decaf.features import zips
@@ -380,6 +404,7 @@ MADE = {
     "features_h5": features_h5,
     "features_npz": features_npz,
     "journal": journal,
+    "index": index,
     "photos_zip": photos_zip,
     "photos_tar": photos_tar,
     "photos_list": photos_list,

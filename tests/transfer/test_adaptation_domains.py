@@ -6,16 +6,21 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from decaf.errors import FeaturesError, ShapeError
 from decaf.transfer.adaptation import (
     FeatureAugmentation,
+    GeodesicFlow,
+    MaxMarginTransform,
     NearestNeighbour,
     draw_domains,
     l1_normalised,
+    nearest,
     standardised,
 )
 
@@ -106,6 +111,47 @@ def test_of_equally_near_photos_the_first_counts() -> None:
     assert said.tolist() == ["a", "b", "a"]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("asked", [1, 3, 200])  # sizes at which a product adds differently
+def test_the_first_of_two_of_the_same_counts(threads: int, asked: int) -> None:
+    rng = np.random.default_rng(1)
+    with threadpool_limits(threads):
+        for n, D in ((50, 3), (333, 57), (611, 290)):
+            X = rng.standard_normal((n, D))
+            queries = X[:asked] + rng.standard_normal((min(n, asked), D)) * 1e-3
+            model = NearestNeighbour().fit(np.concatenate([X, X]), np.arange(2 * n))
+            assert model.predict(queries).max() < n
+
+
+def test_small_differences_beside_what_all_have_in_common_count() -> None:
+    X = np.random.default_rng(0).standard_normal((50, 5)) * 1e-3 + 1e6
+    assert NearestNeighbour().fit(X, range(50)).predict(X).tolist() == list(range(50))
+
+
+def test_small_differences_beside_one_far_away_count() -> None:
+    X = np.random.default_rng(0).standard_normal((50, 5)) * 1e-7
+    X[-1] = 1e3  # a product is off by more than the squares of the others' distances
+    assert NearestNeighbour().fit(X, range(50)).predict(X).tolist() == list(range(50))
+
+
+def test_many_are_asked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    model = NearestNeighbour().fit(rng.integers(0, 3, (40, 3)), range(40))
+    asked = rng.integers(0, 3, (70, 3))
+    whole = model.predict(asked)
+    monkeypatch.setattr(nearest, "PAIRS", 40 * 9)
+    np.testing.assert_array_equal(model.predict(asked), whole)
+    rows = model.rows_
+    distances = [[((one - x) ** 2).sum() for x in rows] for one in asked]
+    np.testing.assert_array_equal(whole, np.argmin(distances, axis=1))
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300])
+def test_squares_neither_overflow_nor_vanish(scale: float) -> None:
+    X = np.random.default_rng(0).standard_normal((50, 5)) * scale
+    assert NearestNeighbour().fit(X, range(50)).predict(X * 1.0001).tolist() == list(range(50))
+
+
 def test_bad_features_are_refused() -> None:
     model = NearestNeighbour().fit([[0.0], [1.0]], ["a", "b"])
     with pytest.raises(FeaturesError, match=r"expected \(N, 1\), got \(1, 2\)"):
@@ -157,5 +203,83 @@ def test_domains_of_other_widths_are_refused() -> None:
     Xs, ys, Xt, yt = two_domains()
     with pytest.raises(FeaturesError, match="same features; expected D = 2 .* got 1"):
         FeatureAugmentation(SVC()).fit(Xs, ys, Xt[:, :1], yt)
-    with pytest.raises(FeaturesError, match=r"labels must be one a photo; expected \(120,\)"):
-        FeatureAugmentation(SVC()).fit(Xs, ys, Xt, yt[1:])
+
+
+# --- labels of both domains -----------------------------------------------------------------
+
+ADAPTATIONS = pytest.mark.parametrize(
+    "model", [FeatureAugmentation(SVC(kernel="linear")), MaxMarginTransform(1.0)]
+)
+
+
+@ADAPTATIONS
+def test_each_domain_must_have_its_own_labels(
+    model: FeatureAugmentation | MaxMarginTransform,
+) -> None:
+    """Not only as many as there are photos in both."""
+    Xs, ys, Xt, yt = two_domains()
+    with pytest.raises(FeaturesError, match=r"the source must be one a photo; expected \(80,\)"):
+        model.fit(Xs, ys[:-5], Xt, np.concatenate([ys[-5:], yt]))
+    with pytest.raises(FeaturesError, match=r"the target must be one a photo; .*, got \(39,\)"):
+        model.fit(Xs, ys, Xt, yt[1:])
+
+
+@ADAPTATIONS
+def test_labels_of_different_kinds_are_refused(
+    model: FeatureAugmentation | MaxMarginTransform,
+) -> None:
+    Xs, ys, Xt, yt = two_domains()
+    for names in (np.array(["0", "1"])[yt], np.array(["0", "1"], object)[yt]):
+        with pytest.raises(FeaturesError, match="labels of both domains must be .* of a kind"):
+            model.fit(Xs, ys, Xt, names)
+    with pytest.raises(FeaturesError, match="labels of both domains must be .* of a kind"):
+        draw_domains(SOURCE, range(5), 2)
+
+
+@ADAPTATIONS
+def test_labels_may_be_objects_or_numbers_of_any_width(
+    model: FeatureAugmentation | MaxMarginTransform,
+) -> None:
+    Xs, ys, Xt, yt = two_domains()
+    said = model.fit(Xs, ys, Xt[:9], yt[:9]).predict(Xt)
+    names = np.array(["ant", "bee"], object)
+    objects = model.fit(Xs, names[ys], Xt[:9], np.array(["ant", "bee"])[yt[:9]])
+    np.testing.assert_array_equal(objects.predict(Xt), names[said])
+    large = 2**60 + 1  # which no float64 can hold
+    wide = model.fit(Xs, (ys + large).astype(np.uint64), Xt[:9], yt[:9] + large)
+    assert wide.predict(Xt).tolist() == [one + large for one in said.tolist()]
+
+
+def test_a_target_may_show_a_single_class() -> None:
+    Xs, ys, Xt, yt = two_domains()
+    one = np.flatnonzero(yt == 1)[:4]
+    for model in (FeatureAugmentation(LogisticRegression()), MaxMarginTransform()):
+        assert model.fit(Xs, ys, Xt[one], yt[one]).classes_.tolist() == [0, 1]
+
+
+def test_draws_take_what_pandas_keeps() -> None:
+    (wanted,) = draw_domains(SOURCE, TARGET, 3, 2, splits=1)
+    (found,) = draw_domains(SOURCE.astype(object), TARGET.astype(object), 3, 2, splits=1)
+    np.testing.assert_array_equal(found.tested, wanted.tested)
+
+
+@pytest.mark.parametrize("seed", [-1, None, 1.5, "1"])
+def test_seeds_that_are_no_number_are_refused(seed: object) -> None:
+    with pytest.raises(FeaturesError, match="seed must be a whole number"):
+        draw_domains(SOURCE, TARGET, 2, seed=seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [None, 5, [["a"], ["a", "b"]], [1.5, 2.5]])
+def test_labels_that_are_none_are_refused(labels: object) -> None:
+    with pytest.raises(FeaturesError, match="labels of the source must be"):
+        draw_domains(labels, TARGET, 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "model", [NearestNeighbour(), FeatureAugmentation(SVC()), GeodesicFlow(), MaxMarginTransform()]
+)
+def test_who_learned_nothing_says_so(model: NearestNeighbour) -> None:
+    for name in ("predict", "transform", "decision_function"):
+        if hasattr(model, name):
+            with pytest.raises(NotFittedError):
+                getattr(model, name)([[1.0, 2.0]])

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.integrate import quad_vec
 from scipy.linalg import expm, subspace_angles
+from threadpoolctl import threadpool_limits
 
 from decaf.errors import FeaturesError, ShapeError
 from decaf.transfer.adaptation import (
@@ -142,6 +143,7 @@ def test_the_kernel_does_not_depend_on_the_bases(name: str) -> None:
         (np.eye(4)[:, :2] * 2, np.eye(4)[:, :2], "basis of the source must be orthonormal"),
         (np.eye(4)[:, :2], np.full((4, 2), np.nan), "basis of the target must be orthonormal"),
         (np.eye(4)[0], np.eye(4)[:, :2], "basis of the source must be a matrix"),
+        ([["x"]], np.eye(1), "basis of the source must be numbers"),
         (np.eye(4)[:2], np.eye(4)[:2], "basis of the source must be a matrix"),
     ],
 )
@@ -183,6 +185,48 @@ def test_more_components_than_there_are_are_refused(wanted: int) -> None:
         principal_components(domain(0)[0][::13], 5)
     with pytest.raises(FeaturesError, match="of several photos"):
         principal_components(domain(0)[0][:1])
+
+
+def flat(seed: int, photos: int, D: int = 50) -> Array:
+    """Photos in three of D dimensions."""
+    plane = np.random.default_rng(0).standard_normal((3, D))
+    return np.random.default_rng(seed).standard_normal((photos, 3)) @ plane
+
+
+@pytest.mark.parametrize("photos", [20, 80])  # fewer and more than features: two decompositions
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_errors_are_no_components(photos: int, dtype: type) -> None:
+    rows = flat(1, photos).astype(dtype)
+    found = principal_components(rows)
+    assert found.shape == (50, 3)
+    plane = np.random.default_rng(0).standard_normal((3, 50)).T
+    assert subspace_angles(found, plane).max() < 1e-6
+    with pytest.raises(FeaturesError, match="no more than the photos have; .* most 3, .* got 4"):
+        principal_components(rows, 4)
+    weak = flat(1, photos) + np.outer(np.linspace(-1, 1, photos), np.eye(50)[0]) * 1e-3
+    assert principal_components(weak.astype(dtype)).shape == (50, 4)  # small, but there
+
+
+def test_noise_of_rounding_does_not_change_the_kernel() -> None:
+    Xs, Xt = flat(1, 80), flat(2, 70)
+    labels = np.arange(80) % 2
+    noise = np.random.default_rng(3).standard_normal(Xs.shape) * 1e-13
+    plain, noisy = (GeodesicFlow().fit(each, labels, Xt) for each in (Xs, Xs + noise))
+    assert plain.dimensions_ == noisy.dimensions_ <= 3
+    np.testing.assert_allclose(
+        plain.map_ @ plain.map_.T, noisy.map_ @ noisy.map_.T, rtol=0, atol=1e-9
+    )
+    for source, target in ((Xs, domain(0, D=50)[0]), (domain(0, D=50)[0][:80], Xt)):
+        with pytest.raises(FeaturesError, match="expected at most 3, .* got 5"):
+            GeodesicFlow(5).fit(source, np.arange(len(source)) % 2, target)
+
+
+def test_both_together_may_have_fewer_directions_than_either() -> None:
+    """Domains so far apart that beside it all else is rounding."""
+    source, target = np.random.default_rng(0).standard_normal((2, 40, 8))
+    source[:, 0] *= 1e3  # the same direction first in either
+    target[:, 0] = target[:, 0] * 1e3 + 1e10
+    assert subspace_dimensions(source, target) == 1
 
 
 def test_the_disagreement_of_two_domains_is_that_of_scipys_angles() -> None:
@@ -230,6 +274,30 @@ def test_it_finds_its_dimensions_and_ignores_labels_of_the_target() -> None:
     assert model.map_.shape == (12, 2 * model.dimensions_)
     said = GeodesicFlow(estimator=NearestNeighbour()).fit(Xs, ys, Xt, yt[::-1]).predict(Xt)
     np.testing.assert_array_equal(said, model.predict(Xt))
+
+
+def test_the_same_bits_on_any_number_of_threads() -> None:
+    rng = np.random.default_rng(0)
+    Xs, Xt, ys = (
+        rng.standard_normal((300, 200)),
+        rng.standard_normal((280, 200)),
+        np.arange(300) % 3,
+    )
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            model = GeodesicFlow(20).fit(Xs, ys, Xt)
+            found.append((model.map_.tobytes(), model.transform(Xt).tobytes()))
+    assert found[0] == found[1]
+
+
+def test_labels_may_be_objects() -> None:
+    Xs, ys = domain(0)
+    names = np.array(["ant", "bee", "cat"], object)[ys]
+    model = GeodesicFlow(2).fit(Xs, names, Xs)
+    assert model.predict(Xs)[0] == "ant"
+    with pytest.raises(FeaturesError, match="labels of the source must be"):
+        GeodesicFlow(2).fit(Xs, None, Xs)
 
 
 @pytest.mark.parametrize("dimensions", [0, -1, 2.5, True])

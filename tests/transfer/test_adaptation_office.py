@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
-from decaf.transfer.adaptation import l1_normalised, standardised, table1
+from decaf.transfer.adaptation import draw_domains, l1_normalised, standardised, table1
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import adaptation
 import adaptation_tables
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads for small matrices cost more than they bring, most of all on a busy machine."""
-    with threadpool_limits(1):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +49,7 @@ def test_the_geodesic_flow_helps(office: dict[str, adaptation.Domain]) -> None:
     for name, source, target, per_class in adaptation.transfers(small):
         result = table1(
             *source, *target, per_class=per_class, target_per_class=0, splits=3,
-            classifier="nearest", dimensions=20,
+            classifier="nearest", unit_length=False, dimensions=20,
         )  # fmt: skip
         assert result.mean("GFK") > result.mean("source only") + 0.1, name
 
@@ -86,7 +77,7 @@ def toy() -> dict[str, adaptation.Domain]:
 def test_the_methods_are_those_of_table1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adaptation, "PER_CLASS", {"D": 4, "W": 5})
     domains = toy()
-    found = adaptation.methods(domains, "nearest", splits=2)
+    found = adaptation.methods(domains, {"classifier": "nearest"}, splits=2)
     result = table1(*domains["W"], *domains["D"], per_class=5, splits=2, classifier="nearest")
     for method, accuracies in result.accuracies.items():
         one = found[method]
@@ -94,6 +85,26 @@ def test_the_methods_are_those_of_table1(monkeypatch: pytest.MonkeyPatch) -> Non
         means = [each["mean"] for each in one["transfers"].values()]
         assert len(means) == 2
         assert one["mean"] == pytest.approx(statistics.fmean(means))
+
+
+def test_the_published_protocol_keeps_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptation, "PER_CLASS", {"D": 4, "W": 5})
+    monkeypatch.setitem(adaptation.PUBLISHED, "toy", {"D→W": (50.0, 1.0), "W→D": (50.0, 1.0)})
+    domains = toy()
+    found = adaptation.compare("toy", domains, draws=3)
+    (Xs, ys), (Xt, yt) = domains["D"], domains["W"]
+    shares = []
+    for draw in draw_domains(ys, yt, 4, 0, 3):
+        rows, labels = Xs[draw.source], ys[draw.source]
+        nearest = [np.linalg.norm(rows - x, axis=1).argmin() for x in Xt]
+        shares.append(np.mean(labels[nearest] == yt))
+    assert found["D→W"]["mean"] == pytest.approx(np.mean(shares) * 100)
+
+
+def test_the_rows_of_nearest_neighbour_differ_in_lengths_alone() -> None:
+    assert list(adaptation.CLASSIFIERS) == list(adaptation_tables.CLASSIFIERS)
+    plain, kept = list(adaptation.CLASSIFIERS.values())[-2:]
+    assert {**plain, "unit_length": False} == kept
 
 
 def figures(**means: float) -> dict[str, Any]:
@@ -120,7 +131,9 @@ def test_the_tables_say_what_falls_short() -> None:
     good, bad = figures(GFK=50.0, MMDT=51.0, both=40.0), figures(GFK=49.9)
     assert "at or above source only" in adaptation_tables.methods(good)
     text = adaptation_tables.methods(bad)
-    assert "falls short, below source only: SURF, SVM: GFK; SURF, logistic" in text
+    wanted = "below source only with the same classifier: SURF, SVM: GFK; SURF, logistic"
+    assert f"This falls short, {wanted}" in text
+    assert "divided by their lengths before 1-nearest-neighbour" in text
     text = adaptation_tables.published(good)
     assert "1 of 2 are within" in text
     assert "falls short: SURF A→W." in text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from decaf.errors import FeaturesError, ShapeError
 from decaf.transfer.adaptation import (
@@ -18,7 +20,7 @@ from decaf.transfer.adaptation import (
     standardised,
     table1,
 )
-from decaf.transfer.adaptation.table1 import MeanLength
+from decaf.transfer.adaptation.domains import MeanLength
 
 
 def domain(seed: int, photos: int, turn: float = 0.0) -> tuple[Any, Any]:
@@ -63,7 +65,49 @@ def test_the_scores_are_those_of_a_plain_script() -> None:
             assert result.accuracies[method][i] == pytest.approx(np.mean(right))
 
 
-def test_daumes_photos_have_unit_length_for_nearest_neighbours() -> None:
+@pytest.mark.parametrize("unit", [True, False])
+@pytest.mark.parametrize("method", ["source only", "target only", "both"])
+def test_nearest_neighbours_are_found_among_photos_of_unit_length(method: str, unit: bool) -> None:
+    """For all methods alike, unless lengths are to be kept."""
+    (Xs, ys), (Xt, yt) = SOURCE, TARGET
+    asked = {} if unit else {"unit_length": False}
+    result = table1(*SOURCE, *TARGET, methods=[method], classifier="nearest", **asked, **SMALL)
+    assert result.settings["unit_length"] is unit
+    for i, draw in enumerate(draw_domains(ys, yt, 10, 3, 2)):
+        parts = {"source only": [0], "target only": [1], "both": [0, 1]}[method]
+        pairs = [(Xs[draw.source], ys[draw.source]), (Xt[draw.labelled], yt[draw.labelled])]
+        rows, labels = (np.concatenate([pairs[part][which] for part in parts]) for which in (0, 1))
+        right = []
+        for j in draw.tested:
+            x, z = Xt[j], rows
+            if unit:
+                x, z = x / np.linalg.norm(x), z / np.linalg.norm(z, axis=1, keepdims=True)
+            right.append(labels[np.linalg.norm(z - x, axis=1).argmin()] == yt[j])
+        assert result.accuracies[method][i] == pytest.approx(np.mean(right))
+
+
+def test_the_geodesic_flow_has_photos_of_unit_length_too() -> None:
+    (Xs, ys), (Xt, yt) = SOURCE, TARGET
+    options: dict[str, Any] = {"methods": ["GFK"], "dimensions": 3, **SMALL}
+    result = table1(*SOURCE, *TARGET, classifier="nearest", **options)
+    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (Xs, Xt)]
+    same = table1(unit[0], ys, unit[1], yt, classifier="nearest", unit_length=False, **options)
+    other = table1(*SOURCE, *TARGET, classifier="nearest", unit_length=False, **options)
+    assert result.accuracies == same.accuracies != other.accuracies
+
+
+def test_linear_classifiers_keep_lengths_unless_asked() -> None:
+    (Xs, ys), (Xt, yt) = SOURCE, TARGET
+    options: dict[str, Any] = {"methods": ["both"], **SMALL}
+    plain = table1(*SOURCE, *TARGET, **options)
+    assert plain.settings["unit_length"] is False
+    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (Xs, Xt)]
+    asked = table1(*SOURCE, *TARGET, unit_length=True, **options)
+    assert asked.accuracies == table1(unit[0], ys, unit[1], yt, **options).accuracies
+    assert asked.accuracies != plain.accuracies
+
+
+def test_daume_weighs_a_domains_own_photos_double() -> None:
     (Xs, ys), (Xt, yt) = SOURCE, TARGET
     result = table1(*SOURCE, *TARGET, methods=["Daumé"], classifier="nearest", **SMALL)
     for i, draw in enumerate(draw_domains(ys, yt, 10, 3, 2)):
@@ -127,6 +171,101 @@ def test_the_result_says_its_numbers() -> None:
     assert found["settings"] == {"seed": 0}
 
 
+def test_numpys_numbers_can_be_written_as_json() -> None:
+    options = {"per_class": np.int64(10), "seed": np.int64(1), "C": np.float32(0.5)}
+    result = table1(*SOURCE, *TARGET, methods=["both"], splits=1, **options)
+    found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert found["settings"]["C"] == 0.5
+    assert found["settings"]["per_class"] == 10
+
+
+def test_labels_may_be_objects() -> None:
+    (Xs, ys), (Xt, yt) = SOURCE, TARGET
+    found = table1(Xs, ys.astype(object), Xt, yt.astype(object), **SMALL)
+    assert found.accuracies == table1(*SOURCE, *TARGET, **SMALL).accuracies
+
+
+def test_a_method_that_fails_takes_no_other_with_it() -> None:
+    """MMDT, where a few photos are a thousand times as long as others, misses its minimum."""
+    rng = np.random.default_rng(0)
+    labels = np.tile(list("abc"), 20)
+    Xs, Xt = rng.standard_normal((2, 60, 10))
+    Xs[::7] *= 1000
+    options: dict[str, Any] = {"per_class": 10, "splits": 2}
+    told: list[int] = []
+    result = table1(
+        Xs, labels, Xt, labels, methods=["both", "MMDT"], on_step=lambda done, _: told.append(done),
+        **options,
+    )  # fmt: skip
+    assert told == [1, 2]
+    assert list(result.accuracies) == ["both"]
+    assert len(result.accuracies["both"]) == 2
+    assert "must reach its minimum" in result.failures["MMDT"]
+    assert "\nMMDT  failed: in draw " in result.table()
+    assert "MMDT" in json.loads(json.dumps(result.to_dict()))["failures"]
+    with pytest.raises(FeaturesError, match="MMDT in draw 1: the max-margin transform must reach"):
+        table1(Xs, labels, Xt, labels, methods=["MMDT"], **options)
+
+
+def test_a_draw_of_photos_all_the_same_is_refused_before_work() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.tile(["a", "b"], 10)
+    same = np.ones((20, 3))
+    same[0] = 2  # which the first draw here has, and another has not
+    other = rng.standard_normal((20, 3))
+    steps: list[Any] = []
+    options: dict[str, Any] = {"splits": 20, "on_step": lambda *_: steps.append(1)}
+    for rows, domain in (((same, other), "source"), ((other, same), "target")):
+        with pytest.raises(FeaturesError, match=f"features of the {domain} in draw .* must differ"):
+            table1(rows[0], labels, rows[1], labels, per_class=2, **options)
+    assert not steps
+
+
+def test_an_adaptation_too_large_for_memory_is_refused_before_work() -> None:
+    labels = np.arange(101).repeat(5)
+    rows = np.random.default_rng(0).standard_normal((2, 505, 3))
+    with pytest.raises(FeaturesError, match="must fit into memory; .* got 30,603"):
+        table1(rows[0], labels, rows[1], labels, per_class=2, splits=1, methods=["both", "MMDT"])
+
+
+def test_dimensions_a_draw_does_not_have_are_refused_before_work() -> None:
+    (Xs, ys), (Xt, yt) = SOURCE, TARGET
+    steps: list[Any] = []
+    for source, target in ((Xs[:, [0, 1, 2] * 3], Xt[:, :9]), (Xs[:, :9], Xt[:, [0, 1, 2] * 3])):
+        with pytest.raises(FeaturesError, match="expected at most 3, .* got 5"):
+            table1(
+                source, ys, target, yt, dimensions=5, on_step=lambda *_: steps.append(1), **SMALL
+            )
+    assert not steps
+
+
+@pytest.mark.parametrize("classifier", ["svm", "nearest"])
+def test_the_same_on_any_number_of_threads_which_callers_keep(
+    classifier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, within, inside = [], [], set()
+    blas = ThreadpoolController().select(user_api="blas")
+    module = import_module(table1.__module__)
+    said = module._said
+
+    def spied(*arguments: Any) -> Any:
+        inside.update(each["num_threads"] for each in blas.info())
+        return said(*arguments)
+
+    monkeypatch.setattr(module, "_said", spied)
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            result = table1(
+                *SOURCE, *TARGET, classifier=classifier, **SMALL,
+                on_step=lambda *_: within.append([each["num_threads"] for each in blas.info()]),
+            )  # fmt: skip
+            found.append(result.accuracies)
+    assert found[0] == found[1]
+    assert inside == {1}
+    assert {n for each in within[:2] for n in each} == {1}
+    assert {n for each in within[2:] for n in each} == {2}
+
+
 def test_a_single_draw_has_no_deviation() -> None:
     result = table1(*SOURCE, *TARGET, methods=["both"], per_class=10, splits=1)
     assert "±" not in result.table()
@@ -159,6 +298,12 @@ def test_a_scale_common_to_all_features_changes_nothing() -> None:
         ({"methods": ["both", "both"]}, "some, each once"),
         ({"C": 0.0}, "C must be a number"),
         ({"C": float("nan")}, "C must be a number"),
+        ({"C": "1"}, "C must be a number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": None}, "seed must be a whole number"),
+        ({"methods": "GFK"}, "expected a list, got 'GFK'"),
+        ({"methods": 5}, "expected a list, got 5"),
+        ({"classifier": 5}, "classifier must be known; .* got 5"),
         ({"dimensions": 11}, "dimensions must be fewer .* at most 10, got 11"),
         ({"per_class": 16}, "class of the source must have 16"),
         ({"target_per_class": 12}, "class of the target must have 13"),
@@ -178,6 +323,9 @@ def test_bad_features_and_labels_are_refused() -> None:
         ((Xs * 0, ys, Xt, yt), "features of the source must differ"),
         ((Xs, ys[1:], Xt, yt), "labels of the source must be one a photo"),
         ((Xs, ys, Xt, yt[:, None]), "labels of the target must be one a photo"),
+        ((Xs, None, Xt, yt), "labels of the source must be one a photo"),
+        ((Xs, ys, Xt, 5), "labels of the target must be one a photo"),
+        ((Xs, np.arange(60) % 4, Xt, yt), "labels of both domains must be .* of a kind"),
         ((Xs, ys, Xt[:, 1:], yt), "same features; expected D = 10"),
         ((Xs, ["ant"] * 60, Xt, yt), "must name classes to tell apart"),
     ):

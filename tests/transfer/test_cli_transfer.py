@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -153,6 +154,51 @@ def test_too_few_photos_are_left(
     assert not Path("report").exists()
 
 
+def test_many_photos_cannot_be_read(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the others are listed is said when they are."""
+    for number in range(21):
+        Path(f"photos/ant/bad{number}.png").write_bytes(b"no photo")
+    assert transfer("photos", "-o", "report", weights=weights) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 22 and len(numbers("report")["failed"]) == 21
+    assert lines[-1] == "decaf: all that could not be read are listed in report.json"
+    for number in range(COUNT):
+        Path(f"photos/ant/{number}.png").write_bytes(b"no photo")
+    assert transfer("photos", "-o", "other", weights=weights) == 2
+    said = capsys.readouterr().err
+    assert "27 of 33 photos could not be read" in said and "listed" not in said
+
+
+class Full(io.StringIO):
+    """Standard output of which nothing comes out."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_the_report_is_written_whatever_happens_to_the_table(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert transfer("photos", "-o", "report", weights=weights) == 2
+    assert sorted(files("report")) == ["index.html", "report.json"]
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_the_table_is_printed_whatever_happens_to_the_report(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", fail)
+    assert transfer("photos", "-o", "report", weights=weights) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("classifier") and "index.html" not in said.out
+    assert "must be a place to write; got [Errno 28]" in said.err
+    assert os.listdir() == ["photos"]
+
+
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any, **__: Any) -> None:
@@ -160,6 +206,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("decaf.features.gather.gather", never)
     monkeypatch.setattr("decaf.transfer.decaf_protocol", never)
+    monkeypatch.setattr("decaf.transfer.offtheshelf", never)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +224,8 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         (["photos", "-o", "photos"], "must not exist, or be empty"),
         (["photos", "-o", "photos", "--overwrite"], "must hold a report and nothing else"),
         (["photos", "-o", "none/report"], "the folder of a report must be there"),
+        (["photos", "-o", ""], "the folder of a report must have a name"),
+        (["photos", "--scheme", "one-vs-all"], "--scheme is for --protocol offtheshelf"),
     ],
 )
 def test_what_cannot_be_is_said_before_work_starts(
@@ -253,3 +302,39 @@ def test_off_the_shelf(weights: str) -> None:
     assert main(["features", "photos", "-o", "f.h5", "--weights", weights, *BACKEND]) == 0
     assert transfer("f.h5", *options, "-o", "file") == 0
     assert numbers("file")["result"]["scores"] == numbers("one")["result"]["scores"]
+
+
+def many(classes: int) -> None:
+    """A feature file of three photos a class."""
+    labels = [f"{number:05}" for number in range(classes)] * 3
+    values = np.random.default_rng(0).standard_normal((len(labels), 2)).astype(np.float32)
+    paths = [f"{number}.png" for number in range(len(labels))]
+    made = Features({"fc6": 2}, paths, labels, [], {}, lambda layer: iter([values]))
+    write_features("many.h5", made, "h5")
+
+
+@pytest.mark.parametrize(
+    ("classes", "options", "said"),
+    [
+        (2_001, (), "many.h5: classes must be at most 2,000; got 2,001"),
+        (2_001, ("--protocol", "offtheshelf", "--scheme", "one-vs-all"), "at most 2,000; got"),
+        (201, ("--protocol", "offtheshelf"), "200 for one-vs-one; got 201, which are 20,100 pairs"),
+        (201, ("--protocol", "offtheshelf", "--scheme", "one-vs-one"), "choose scheme one-vs-all"),
+    ],
+)
+def test_more_classes_than_time_and_memory_allow(
+    classes: int, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str],
+    no_work: None,
+) -> None:  # fmt: skip
+    many(classes)
+    assert transfer("many.h5", "--per-class", "2", *options, "-o", "report") == 2
+    assert said in capsys.readouterr().err and not Path("report").exists()
+
+
+def test_many_classes_one_against_all() -> None:
+    many(201)
+    options = ("--protocol", "offtheshelf", "--scheme", "one-vs-all", "--splits", "1")
+    assert transfer("many.h5", "--per-class", "2", *options, "-o", "first") == 0
+    found = numbers("first")
+    assert [score["name"] for score in found["result"]["scores"]] == ["svm, one-vs-all"]
+    assert "--scheme one-vs-all" in found["command"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +159,10 @@ BOX = (10, 10, 40, 40)
         (["a", "b"], [[BOX], [(10, 10, 500, 40)]], "box 0 must lie within its photo"),
         (["a", "b"], [[BOX], [BOX, (40, 10, 10, 40)]], "box 1 must"),
         (["a", "b"], [[BOX], [(10, 10, float("nan"), 40)]], "box 0 must be four finite numbers"),
-        (["a", "b"], [[BOX], 7], "boxes must be a list of boxes, or None; got 7"),
+        (["a", "b"], [[BOX], 7], "boxes must be a list of .left, top, right, bottom.; got 7"),
+        (["a", "b"], 7, "boxes must be a list, one a photo; got int"),
+        (None, None, "labels must be a list, one a photo; got NoneType"),
+        (7, None, "labels must be a list, one a photo; got int"),
         (["a", "a"], None, "at least 2 with the background, got 'a'"),
         (["a", "b"], [[BOX], [(0, 0, 96, 2)]], "each class must have a patch.*none of 'b'"),
     ],
@@ -170,6 +174,70 @@ def test_what_cannot_be_learned_from(net: DecafNet, monkeypatch, labels, boxes, 
     with pytest.raises(FeaturesError, match=said):
         found.fit(photos, labels, boxes)
     assert not hasattr(found, "trained_")
+
+
+@pytest.mark.parametrize("photos", ["a.jpg", Path("a.jpg"), b"...", Image.new("RGB", (9, 9)), None])
+def test_one_photo_in_place_of_many(net: DecafNet, model: MidLevel, photos: object):
+    for call in (
+        lambda: MidLevel(net, LAYER).fit(photos, None),
+        lambda: model.predict_scores(photos),
+    ):
+        with pytest.raises(FeaturesError, match="photos must be a list, one a photo; got"):
+            call()
+
+
+def test_boxes_are_looked_at_before_any_photo_is_decoded(net: DecafNet, tmp_path: Path):
+    (tmp_path / "bad.png").write_bytes(b"no photo")
+    photos = [tmp_path / "bad.png", scenes(1, seed=7)[0].image]
+    with pytest.raises(FeaturesError, match="box 1 must have an area"):
+        MidLevel(net, LAYER).fit(photos, ["a", "b"], [[BOX], [BOX, (40, 10, 10, 40)]])
+
+
+def test_features_are_kept_once(net: DecafNet, monkeypatch: pytest.MonkeyPatch):
+    """To learn takes the memory of the features, and little more."""
+    from decaf.transfer.midlevel import model as of_model
+
+    def made_up(net, photos, boxes, *args, **options):
+        for number, each in enumerate(boxes):
+            yield np.full((len(each), 512), 1 + number % 3, np.float32)
+
+    monkeypatch.setattr(of_model, "patch_features", made_up)
+    photos, labels = [Image.new("RGB", (48, 48))] * 150, [*"abc"] * 50
+    found = MidLevel(net, LAYER, training=Training(hidden=2, epochs=1))
+    found.fit(photos[:3], labels[:3])  # what is imported and kept meanwhile
+    size = 4 * 512 * sum(len(found._patches(*photo.size)) for photo in photos)
+    tracemalloc.start()
+    found.fit(photos, labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size > 40_000_000 and peak < 1.4 * size
+
+
+def test_the_seed_is_that_of_the_training_unless_one_is_given(net: DecafNet):
+    how = Training(hidden=16, epochs=1, seed=5)
+    assert MidLevel(net, LAYER, training=how).training == how
+    assert MidLevel(net, LAYER, training=how, seed=7).training.seed == 7
+    assert MidLevel(net, LAYER).training == Training()
+    shown = scenes(6, seed=3)
+    given = [s.image for s in shown], [s.label for s in shown], [[s.box] for s in shown]
+    five, same, other = (
+        MidLevel(net, LAYER, most_patches=40, **options).examples(*given)[0].targets
+        for options in ({"training": how}, {"seed": 5}, {"training": how, "seed": 6})
+    )
+    assert five.tolist() == same.tolist() != other.tolist()  # the background's choice follows it
+
+
+def test_another_classifier_can_learn_from_the_same_patches(net: DecafNet):
+    shown = scenes(6, seed=3)
+    found = MidLevel(net, LAYER, most_patches=40, training=FEW)
+    chosen, rows = found.examples(
+        [s.image for s in shown], [s.label for s in shown], [[s.box] for s in shown]
+    )
+    assert len(rows) == len(chosen.targets) == len(chosen.photos) and chosen.classes == CLASSES
+    for number, (size, places, each) in enumerate(found.patch_features([s.image for s in shown])):
+        assert size == shown[number].image.size
+        kept = [places.tolist().index(place) for place in chosen.places[number].tolist()]
+        np.testing.assert_array_equal(rows[chosen.photos == number], each[kept])
 
 
 def test_errors_name_the_photo(net: DecafNet, tmp_path: Path):
@@ -205,8 +273,14 @@ def test_what_was_not_learned(net: DecafNet, model: MidLevel):
         ({"pooling": "median"}, FeaturesError),
         ({"scales": (0.5,)}, FeaturesError),
         ({"most_patches": 0}, ShapeError),
+        ({"scales": "1"}, FeaturesError),
         ({"background": 1.5}, FeaturesError),
+        ({"background": "1"}, FeaturesError),
         ({"power": 0.0}, FeaturesError),
+        ({"power": "5"}, FeaturesError),
+        ({"seed": -1}, FeaturesError),
+        ({"seed": 1.5}, FeaturesError),
+        ({"training": "fast"}, FeaturesError),
         ({"batch_size": 0}, ShapeError),
     ],
 )

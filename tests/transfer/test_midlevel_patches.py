@@ -64,16 +64,51 @@ def test_never_more_than_asked_and_all_of_the_photo(size: tuple[int, int], most:
         assert of_side[:, 2:].max(axis=0).tolist() == list(size)
 
 
+def covered(width: int, height: int, found: np.ndarray) -> list[float]:
+    """For each scale the share of the photo that its patches cover."""
+    shares = []
+    for side in dict.fromkeys((found[:, 2] - found[:, 0]).tolist()):
+        seen = np.zeros((height, width), bool)
+        for left, top, right, bottom in found[found[:, 2] - found[:, 0] == side]:
+            seen[top:bottom, left:right] = True
+        shares.append(float(seen.mean()))
+    return shares
+
+
+@pytest.mark.parametrize("size", [(640, 480), (90, 540), (333, 333), (500, 101), (6, 1)])
+def test_by_default_each_scale_covers_a_photo_up_to_six_times_as_long_as_wide(size: tuple):
+    assert covered(*size, patches(*size)) == [1.0] * len(covered(*size, patches(*size)))
+
+
+def test_few_patches_leave_gaps_and_about_73_times_the_aspect_leave_none():
+    assert min(covered(300, 300, patches(300, 300, most=40))) < 1
+    assert min(covered(300, 300, patches(300, 300, most=100))) == 1
+    assert min(covered(640, 480, patches(640, 480, most=40))) < 0.5
+    enough = math.ceil(73.25 * 640 / 480 * 1.25)  # sides of patches do not divide the photo's
+    assert min(covered(640, 480, patches(640, 480, most=enough))) == 1
+
+
+def test_too_few_patches_is_said_for_what_it_is():
+    with pytest.raises(FeaturesError, match=r"in each of the photo's corners.*at least 33, got 32"):
+        patches(100, 100, most=32)
+
+
 def test_most_is_used_up_but_for_a_little():
     assert MOST * 0.9 < len(patches(1000, 100)) <= MOST
     assert patches(640, 480).tolist() == patches(640, 480, most=10_000).tolist()  # it has fewer
 
 
 @pytest.mark.parametrize("options", [{"most": 32}, {"scales": (0.5,)}, {"scales": ()},
-                                     {"scales": (math.nan,)}, {"scales": (math.inf,)}])  # fmt: skip
+                                     {"scales": (math.nan,)}, {"scales": (math.inf,)},
+                                     {"scales": "1"}, {"scales": 1}, {"scales": ("1",)},
+                                     {"scales": np.ones((2, 2))}])  # fmt: skip
 def test_what_cannot_be(options: dict):
     with pytest.raises(FeaturesError, match="must"):
         patches(100, 100, **options)
+
+
+def test_scales_may_come_as_an_array():
+    assert patches(64, 48, scales=np.array(SCALES)).tolist() == patches(64, 48).tolist()
 
 
 @pytest.mark.parametrize("sizes", [(0, 5), (5, -1), (2.5, 3)])

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,9 +195,43 @@ def test_after_the_rate_falls_it_goes_on_from_the_best(monkeypatch: pytest.Monke
 def test_photos_are_held_out_whole():
     """What is held out decides when to stop: patches of one photo must not be on both sides."""
     photos = np.random.default_rng(0).integers(0, 40, 1000)
-    held_out = training.held_out(photos, 0.1, np.random.default_rng(1))
+    labels = np.random.default_rng(2).integers(0, 3, 1000)
+    held_out = training.held_out(photos, labels, 0.1, np.random.default_rng(1))
     assert len(np.unique(photos[held_out])) == 4
     assert not set(photos[held_out]) & set(photos[~held_out])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_the_last_photo_of_a_class_is_never_held_out(share: float):
+    """Of some classes there is one photo, and one photo shows two of them and background."""
+    labels = np.array([0, 0, 4, 1, 1, 4, 2, 3, 4, *([1, 4] * 8)])
+    photos = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, *np.repeat(np.arange(3, 11), 2)])
+    sizes = set()
+    for seed in range(50):
+        held_out = training.held_out(photos, labels, share, np.random.default_rng(seed))
+        assert set(labels[~held_out]) == {0, 1, 2, 3, 4}
+        sizes.add(len(set(photos[held_out])))
+    assert sizes == {min(math.ceil(share * 11), 8)}  # photos 0 and 2 stay, and one of class 1
+
+
+def test_with_one_photo_a_class_all_are_learned_from():
+    x, labels, _ = clouds()
+    learned = train(x, labels, 3, labels, Training(hidden=64, batch=32, rate=0.02, epochs=20))
+    said = learned.probabilities(x).argmax(axis=1)
+    assert all((said[labels == k] == k).mean() > 0.7 for k in range(3))  # mean accuracy a class
+
+
+def test_features_are_not_copied_as_a_whole():
+    x = np.random.default_rng(0).standard_normal((40_000, 128), np.float32)  # 20 MB
+    labels = np.arange(len(x)) % 3
+    how = Training(hidden=2, epochs=1)
+    train(x[:300], labels[:300], 3, labels[:300], how)  # what is imported and kept meanwhile
+    tracemalloc.start()
+    learned = train(x, labels, 3, np.arange(len(x)) // 100, how)
+    learned.probabilities(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < x.nbytes / 3
 
 
 @pytest.mark.parametrize("options", [{"held_out": 0.0}, {"held_out": 0.9}, {}])
@@ -269,10 +304,27 @@ def test_a_rate_that_is_too_high_is_an_error(rate: float):
 
 @pytest.mark.parametrize("options", [{"dropout": 1.0}, {"dropout": -0.1}, {"rate": 0.0},
                                      {"rate": math.nan}, {"momentum": 1.0}, {"decay": -1.0},
-                                     {"held_out": 1.0}])  # fmt: skip
+                                     {"held_out": 1.0}, {"rate": "0.1"}, {"decay": None},
+                                     {"dropout": True}, {"rate": 10**400}])  # fmt: skip
 def test_options_that_cannot_be(options: dict):
-    with pytest.raises(FeaturesError, match="must fit; expected"):
+    with pytest.raises(FeaturesError, match="must be a number; expected"):
         Training(**options)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "1", True])
+def test_seeds_that_cannot_be(seed: object):
+    with pytest.raises(FeaturesError, match="seed must be a whole number"):
+        Training(seed=seed)
+
+
+def test_it_ends_at_the_last_of_its_stops(monkeypatch: pytest.MonkeyPatch):
+    """With a loss that never falls again, each stop comes after `patience` epochs."""
+    monkeypatch.setattr(training, "loss_of", lambda p, labels: 1.0)
+    x, labels, photos = clouds()
+    for stops in (1, 2, 3):
+        found = train(x, labels, 3, photos, replace(QUICK, patience=2, stops=stops))
+        assert len(found.history) == 1 + 2 * stops
+        assert len({epoch.rate for epoch in found.history}) == stops
 
 
 @pytest.mark.parametrize("name", ["hidden", "batch", "epochs", "patience", "stops"])

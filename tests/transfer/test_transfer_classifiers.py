@@ -17,13 +17,20 @@ from decaf.transfer.classifiers import (
     class_scores,
     converged,
     logistic,
-    scaled,
+    scale_of,
     svm,
     with_dropout,
 )
 
-BOTH = pytest.mark.parametrize("make", [logistic, svm])
 Array = NDArray[np.float64]
+
+
+def scaled(train: Array, test: Array, standardise: bool = False) -> tuple[Array, Array]:
+    scale = scale_of(train, standardise=standardise)
+    return scale(train), scale(test)
+
+
+BOTH = pytest.mark.parametrize("make", [logistic, svm])
 
 
 def blobs(classes: int = 3, count: int = 12, dimensions: int = 8, seed: int = 0) -> tuple[Any, Any]:
@@ -82,6 +89,22 @@ def test_training_is_the_same_every_time_and_converges(make: Any) -> None:
     stopped = make(1.0).set_params(max_iter=10_000).fit(X, y)
     stopped.n_iter_ = np.array([10_000])
     assert not converged(stopped)
+
+
+@pytest.mark.parametrize("C", [1.0, 1e3, 1e5])
+def test_the_logistic_regression_is_where_its_loss_has_no_slope(C: float) -> None:
+    """Classes that overlap, many features: where L-BFGS with its usual tolerance stops early."""
+    X, y = blobs(classes=5, count=20, dimensions=60)
+    X = X / np.linalg.norm(X, axis=1).mean()
+    model = logistic(C).fit(X, y)
+    z = X @ model.coef_.T + model.intercept_
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    miss = p - np.eye(5)[y]  # N,K
+    slope = model.coef_ + C * miss.T @ X, C * miss.sum(axis=0)
+    # Of the mean loss of a photo, as the solver has it.
+    assert max(np.abs(each).max() for each in slope) / (C * len(X)) < 2e-6
+    assert converged(model)
 
 
 # --- dropout --------------------------------------------------------------------------------
@@ -260,6 +283,16 @@ def test_rows_of_zeros_stay_and_what_overflows_is_refused() -> None:
     assert np.isfinite(test).all()
     with pytest.raises(FeaturesError, match="overflow"):
         scaled(np.full((3, 2), 1e-300), np.full((1, 2), 1e300))
+
+
+def test_a_scale_is_of_what_is_learned_from_and_a_block_at_a_time_is_the_same() -> None:
+    X, _ = blobs()
+    for standardise in (False, True):
+        scale = scale_of(X[:20], standardise=standardise)
+        given = X.copy()
+        blocks = np.concatenate([scale(given[:5]), scale(given[5:])])
+        np.testing.assert_array_equal(blocks, scale(given))
+        np.testing.assert_array_equal(given, X)  # and what was given stays
 
 
 def test_scores_of_two_classes_are_two_columns() -> None:

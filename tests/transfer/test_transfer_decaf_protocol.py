@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import threading
+import tracemalloc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -48,8 +52,9 @@ def test_each_split_is_what_scikit_learn_gives(name: str) -> None:
     for i, split in enumerate(random_splits(y, 12, 3)):
 
         def model(C: float) -> Any:
-            return LogisticRegression(C=C, max_iter=9999) if name == "logistic" else LinearSVC(
-                C=C, dual=False)  # fmt: skip
+            if name == "svm":
+                return LinearSVC(C=C, dual=False)
+            return LogisticRegression(C=C, tol=1e-8, max_iter=9999)
 
         def accuracy(C: float, learn: Any, ask: Any) -> float:
             unit = np.sqrt((X[learn] ** 2).sum(axis=1)).mean()
@@ -58,7 +63,7 @@ def test_each_split_is_what_scikit_learn_gives(name: str) -> None:
 
         learn, ask = split.train[:, :10].ravel(), split.train[:, 10:].ravel()
         with threadpoolctl.threadpool_limits(1):
-            tried = {e: accuracy(10.0**e, learn, ask) for e in range(-3, 4)}
+            tried = {e: accuracy(10.0**e, learn, ask) for e in range(-3, 3)}
             best = [e for e in tried if tried[e] == max(tried.values())]
             C = 10.0 ** best[(len(best) - 1) // 2]
             want = accuracy(C, split.train.ravel(), split.test)
@@ -189,6 +194,49 @@ def test_steps_are_told_in_the_callers_thread() -> None:
     assert where == {threading.current_thread()}
 
 
+def test_a_step_may_run_the_protocol_itself() -> None:
+    X, y = photos()
+    want = quick(X, y, splits=1).to_dict()
+    found: list[Any] = []
+
+    def on_step(done: int, total: int) -> None:
+        if done == 1:
+            found.append(quick(X, y, splits=1).to_dict())
+
+    def run() -> None:
+        found.append(quick(X, y, splits=1, on_step=on_step).to_dict())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert found == [want, want]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_forked_meanwhile_may_run_it() -> None:
+    X, y = photos()
+    running, end = threading.Event(), threading.Event()
+
+    def on_step(done: int, total: int) -> None:
+        running.set()
+        end.wait(60)
+
+    thread = threading.Thread(target=lambda: quick(X, y, splits=1, on_step=on_step), daemon=True)
+    thread.start()
+    try:
+        assert running.wait(60)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # the default action: it ends
+            quick(X, y, splits=1, classifiers=("svm",))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        end.set()
+        thread.join(60)
+
+
 def test_an_error_in_a_step_ends_it() -> None:
     X, y = photos()
 
@@ -298,6 +346,12 @@ def test_a_sixth_is_held_out() -> None:
         ({"per_class": 0}, ShapeError, "^per_class"),
         ({"splits": 0}, ShapeError, "^splits"),
         ({"curve": (0, 3)}, ShapeError, "^curve"),
+        ({"curve": 5}, FeaturesError, "^curve must be numbers of photos a class; .*got 5$"),
+        ({"curve": "15"}, FeaturesError, "^curve"),
+        ({"curve": ("1",)}, ShapeError, "^curve"),
+        ({"classifiers": 5}, FeaturesError, "^classifiers.*got 5$"),
+        ({"classifiers": (["svm"],)}, FeaturesError, "^classifiers"),
+        ({"seed": 1.5}, FeaturesError, "^seed must be a whole number"),
         ({"seed": -1}, FeaturesError, "^seed must be a whole number; expected at least 0, got -1"),
         ({"seed": None}, FeaturesError, "^seed"),
         ({"classifiers": ("forest",)}, FeaturesError, "expected some of .*got 'forest'"),
@@ -324,6 +378,54 @@ def test_bad_features_and_labels_are_refused() -> None:
     X[3, 4] = np.nan
     with pytest.raises(FeaturesError, match="first in row 3"):
         quick(X, y)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("tested", [False, True])
+def test_a_photo_far_larger_than_others_is_refused_before_work_starts(
+    standardise: bool, tested: bool
+) -> None:
+    X, y = photos()
+    split = random_splits(y, 12, 3)[2]  # not the first, which is looked at first
+    X = X * 1e-10
+    X[split.test[0] if tested else split.train[0, 11]] = 1e305  # held out, of the 12
+    with pytest.raises(FeaturesError, match="overflow"):
+        quick(
+            X, y, standardise=standardise,
+            on_step=lambda done, total: pytest.fail("work started"),
+        )  # fmt: skip
+
+
+def test_labels_as_pandas_has_them_and_a_curve_as_numpy_has_it() -> None:
+    X, y = photos()
+    want = quick(X, y, splits=1, curve=(1, 5)).to_dict()
+    for labels in (y.astype(object), np.array(y.tolist(), object)):
+        assert quick(X, labels, splits=1, curve=np.array([1, 5])).to_dict() == want
+    pandas = pytest.importorskip("pandas")
+    assert quick(X, pandas.Series(y), splits=1, curve=(1, 5)).to_dict() == want
+
+
+def test_many_photos_to_test_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(2), 8000)
+    X = (rng.standard_normal((len(y), 100)) + y[:, None]).astype(np.float32)  # 6 MB
+    monkeypatch.setattr("decaf.threads.resolve", lambda threads: 4)
+    tracemalloc.start()
+    quick(X, y, per_class=5, splits=4, classifiers=("svm",))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Twice for float64; the rest are the results of each split, and a block for each fit at once.
+    assert peak < 4.5 * X.nbytes
+
+
+def test_of_large_features_fewer_are_fitted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["decaf.transfer.decaf_protocol"]
+    monkeypatch.setattr("decaf.threads.resolve", lambda threads: 16)
+    every = tuple(CLASSIFIERS)
+    assert module._at_once(every, 17 * 30 * 512) == 4  # flowers
+    assert module._at_once(every, 101 * 30 * 4096) == 1  # Caltech-101, fc6
+    assert module._at_once(("svm",), 101 * 30 * 4096) == 4
+    assert module._at_once(every, 10**12) == 1
 
 
 def test_a_classifier_that_gives_up_is_named(

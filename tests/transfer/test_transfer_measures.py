@@ -56,6 +56,9 @@ def test_what_cannot_be_counted_is_refused() -> None:
         confusion([0.0, 1.0], [0, 1], 2)
     with pytest.raises(ShapeError):
         confusion([], [], 0)
+    for ragged in ([[0], [0, 1]], np.ma.array([0, 1], mask=[0, 1]), None, "01"):
+        with pytest.raises(FeaturesError, match="^true classes must be"):
+            confusion(ragged, [0, 1], 2)
 
 
 # --- average precision ----------------------------------------------------------------------
@@ -141,6 +144,12 @@ def test_difficult_photos_count_neither_way() -> None:
     ("scores", "relevant", "reason"),
     [
         ([0.0, np.nan], [True, False], "scores must be finite"),
+        (["a", "b"], [True, False], "scores must be numbers"),
+        (["1", "2"], [True, False], "scores must be numbers"),
+        ([1j, 2], [True, False], "scores must be numbers"),
+        ([10**400, 2], [True, False], "scores must be numbers"),
+        (None, [True, False], "scores must be"),
+        ([0.0, 1.0], [[True], [True, False]], "relevant must be one a photo"),
         ([0.0, 1.0], [False, False], "got 0"),
         ([0.0, 1.0], [True], "relevant must be"),
         ([0.0, 1.0], [1, 0], "relevant must be true or false.*got int"),

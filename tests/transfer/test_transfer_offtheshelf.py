@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 import sys
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,37 @@ def test_the_same_again_and_with_a_view_alone() -> None:
     assert alone != first
 
 
+def test_the_number_of_threads_of_blas_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    module = sys.modules["decaf.transfer.offtheshelf"]
+    features, labels = made(noise=2.0)
+    seen = []
+
+    def watched(*given: Any) -> Any:
+        found = threadpoolctl.threadpool_info()
+        seen.extend(pool["num_threads"] for pool in found if pool["user_api"] == "blas")
+        return fit_responses(*given)
+
+    monkeypatch.setattr(module, "fit_responses", watched)
+    before = threadpoolctl.threadpool_info()
+    with threadpoolctl.threadpool_limits(2):
+        offtheshelf(features, labels, per_class=4, splits=1)
+    assert set(seen) <= {1}
+    assert threadpoolctl.threadpool_info() == before
+
+
+def test_features_are_held_once_more_and_not_again() -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(2), 1000)
+    features = random.standard_normal((2000, 16, 64)).astype(np.float32)  # 8 MB
+    features += labels[:, None, None]
+    tracemalloc.start()
+    offtheshelf(features, labels, per_class=5, splits=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.5 * features.nbytes  # twice is float64
+
+
 def test_what_can_be_told_apart_is_and_what_cannot_is_not() -> None:
     features, labels = made(noise=0.01)
     result = offtheshelf(features, labels, per_class=4, splits=2)
@@ -261,11 +293,14 @@ WITH_NAN[3, 1, 2] = np.nan
 @pytest.mark.parametrize(
     ("features", "labels", "options", "reason"),
     [
-        (WITH_NAN, LABELS, {}, "must be finite; got NaN"),
+        (WITH_NAN, LABELS, {}, "in 1 of 56 photos, first in photo 3, view 1 of 3$"),
+        (WITH_NAN[:, 1], LABELS, {}, "in 1 of 56 photos, first in photo 3$"),
+        (FEATURES * 1j, LABELS, {}, "must be numbers; got complex128"),
+        (np.ma.array(FEATURES), LABELS, {}, "without a mask"),
         (FEATURES[0, 0], LABELS, {}, r"expected \(N, V, D\) or \(N, D\), got \(6,\)"),
         (FEATURES[None], LABELS, {}, r"expected \(N, V, D\) or \(N, D\)"),
         (FEATURES[:, :0], LABELS, {}, r"got \(56, 0, 6\)"),
-        ([[1, 2], [3]], [0, 1], {}, "features must be an array"),
+        ([[1, 2], [3]], [0, 1], {}, "features must be numbers; got"),
         ([["a", "b"], ["c", "d"]], [0, 1], {}, "must be numbers"),
         (np.ones_like(FEATURES), LABELS, {}, "must differ from photo to photo"),
         (FEATURES, LABELS[1:], {}, "labels must be one a photo"),
@@ -277,6 +312,9 @@ WITH_NAN[3, 1, 2] = np.nan
         (FEATURES, LABELS, {"C": "1"}, "C must be a number"),
         (FEATURES, LABELS, {"power": 0}, "power must be a number; expected more than 0"),
         (FEATURES, LABELS, {"power": float("inf")}, "power must be a number"),
+        (FEATURES, LABELS, {"power": "1"}, "power must be a number"),
+        (FEATURES, LABELS, {"scheme": ["both"]}, "scheme must be known"),
+        (FEATURES, LABELS, {"seed": None}, "seed must be a whole number"),
         (FEATURES, LABELS, {"seed": -1}, "seed must be a whole number"),
         (FEATURES, LABELS, {"seed": 1.5}, "seed must be a whole number"),
     ],

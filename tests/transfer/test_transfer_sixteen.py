@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tiny
@@ -93,8 +95,8 @@ def test_an_angle_of_0_changes_nothing() -> None:
     assert 0 < ANGLE <= 45
 
 
-@pytest.mark.parametrize("angle", [-1, 46, float("nan")])
-def test_wrong_angles(angle: float) -> None:
+@pytest.mark.parametrize("angle", [-1, 46, float("nan"), "3", None])
+def test_wrong_angles(angle: Any) -> None:
     with pytest.raises(ImageError, match="^angle must be in degrees; expected 0 to 45"):
         sixteen_views(angle)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,24 @@ def test_too_few_photos_are_refused_with_the_classes_named() -> None:
     many = np.repeat(np.arange(9), 2)
     with pytest.raises(FeaturesError, match=r"4 \(2\) and 4 more classes$"):
         random_splits(many, 2)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "1"])
+def test_a_seed_is_a_whole_number(seed: Any) -> None:
+    with pytest.raises(FeaturesError, match="^seed must be a whole number"):
+        random_splits(LABELS, 4, seed=seed)
+
+
+@pytest.mark.parametrize("labels", [5, None, "cat", np.array(5), [[1], [2]], [[1], [2, 3]]])
+def test_labels_are_one_a_photo(labels: Any) -> None:
+    with pytest.raises(FeaturesError, match="^labels must be one a photo"):
+        random_splits(labels, 1)
+
+
+def test_labels_of_any_container_give_the_same_split() -> None:
+    want = random_splits(LABELS, 4, 1)[0].train
+    for labels in (LABELS.astype(object), LABELS.tolist(), iter(LABELS.tolist())):
+        np.testing.assert_array_equal(random_splits(labels, 4, 1)[0].train, want)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ A map, in the order in which data flows:
 - ``augmentation``: every feature three times, common, of the source, of the target (Daumé 2007).
 - ``subspaces``: principal components of both domains, and how many of them.
 - ``geodesic``: inner products over all subspaces between the two domains (Gong et al. 2012).
+- ``box``: the minimum of a quadratic function over a box.
 - ``max_margin``: a linear map from target to source learned with the SVM (Hoffman et al. 2013).
 - ``table1``: all of them on the same draws.
 

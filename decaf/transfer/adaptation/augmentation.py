@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils.validation import check_is_fitted
 
-from decaf.transfer.adaptation.domains import Matrix, check_pair, check_rows
-from decaf.transfer.checks import check_labels
+from decaf.transfer.adaptation.domains import Matrix, check_both_labels, check_pair, check_rows
 
 
 def augmented(rows: Matrix, domain: str) -> Matrix:
@@ -55,16 +55,15 @@ class FeatureAugmentation(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Xs, Xt : array_like
             (N, D) and (M, D) features of the source and of the target.
         ys, yt : array_like
-            (N,) and (M,) labels.
+            (N,) and (M,) labels; the target may lack classes.
 
         Raises
         ------
         FeaturesError
-            As `check_features` and `check_labels`, or if the widths differ.
+            As `check_features` and `check_both_labels`, or if the widths differ.
         """
         source, target = check_pair(Xs, Xt)
-        labels = np.concatenate([np.asarray(ys), np.asarray(yt)])
-        check_labels(labels, len(source) + len(target))
+        labels = np.concatenate(check_both_labels(ys, yt, len(source), len(target)))
         rows = np.concatenate([augmented(source, "source"), augmented(target, "target")])
         self.estimator_ = clone(self.estimator).fit(rows, labels)
         self.classes_ = self.estimator_.classes_
@@ -78,6 +77,9 @@ class FeatureAugmentation(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         FeaturesError
             As `check_rows`.
+        NotFittedError
+            Before `fit`.
         """
+        check_is_fitted(self, "n_features_in_")
         rows = check_rows(X, self.n_features_in_)
         return np.asarray(self.estimator_.predict(augmented(rows, "target")))

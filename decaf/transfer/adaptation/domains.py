@@ -17,13 +17,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
 
+from decaf.checks import as_labels, check_features, check_labels, check_seed
 from decaf.errors import FeaturesError
 from decaf.net import at_least_one
-from decaf.transfer.checks import check_features, check_labels
 
 Matrix = NDArray[np.float64]
 Numbers = NDArray[np.intp]
+
+SOURCE, TARGET = "labels of the source", "labels of the target"  # what errors call them
 
 
 def l1_normalised(rows: ArrayLike) -> Matrix:
@@ -73,6 +76,26 @@ def standardised(rows: ArrayLike) -> Matrix:
     return np.where(same, 0.0, matrix - matrix.mean(axis=0)) / np.where(deviation, deviation, 1.0)
 
 
+class MeanLength(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Divide features by one number, the mean length of those that it learned from.
+
+    Attributes
+    ----------
+    length_ : float
+        That number; 1 if all rows are zero.
+    """
+
+    def fit(self, X: Matrix, y: object = None) -> MeanLength:
+        """Measure (N, D) features."""
+        largest = np.abs(X).max()  # first, lest squares overflow or vanish
+        self.length_ = float(largest * np.linalg.norm(X / (largest or 1.0), axis=1).mean()) or 1.0
+        return self
+
+    def transform(self, X: Matrix) -> Matrix:
+        """Return (N, D) features divided by `length_`."""
+        return X / self.length_
+
+
 @dataclass(frozen=True)
 class Draw:
     """Photos of two domains, as rows of their features.
@@ -118,7 +141,7 @@ def draw_domains(
     splits : int
         How often to draw.
     seed : int
-        Of the random numbers.
+        Of the random numbers, at least 0.
 
     Returns
     -------
@@ -128,7 +151,7 @@ def draw_domains(
     ------
     FeaturesError
         If the classes differ, or one has too few photos: `per_class` in the source, and in the
-        target one to be tested more than `target_per_class`.
+        target one to be tested more than `target_per_class`; or if the seed is below 0.
     ShapeError
         If a number is not at least 1, `target_per_class` not at least 0.
     """
@@ -136,11 +159,13 @@ def draw_domains(
     at_least_one("splits", splits)
     if target_per_class != 0:
         at_least_one("target_per_class", target_per_class)
-    both = np.asarray(source_labels), np.asarray(target_labels)
-    classes, _ = check_labels(both[0], len(both[0]), "labels of the source")
-    same_classes(classes, check_labels(both[1], len(both[1]), "labels of the target")[0])
+    check_seed(seed)
+    given = as_labels(source_labels, SOURCE), as_labels(target_labels, TARGET)
+    both = check_both_labels(*given, len(given[0]), len(given[1]))
+    classes = np.unique(both[0])
+    same_classes(classes, np.unique(both[1]))
     members = [
-        [np.flatnonzero(given == name) for name in classes] for given in both
+        [np.flatnonzero(labels == name) for name in classes] for labels in both
     ]  # [domain][class]
     _enough("source", classes, members[0], per_class)
     _enough("target", classes, members[1], target_per_class + 1)
@@ -199,6 +224,30 @@ def check_pair(source: ArrayLike, target: ArrayLike) -> tuple[Matrix, Matrix]:
             f"source, got {other.shape[1]:,} in the target"
         )
     return one, other
+
+
+def check_both_labels(
+    source: Any, target: Any, source_count: int, target_count: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return labels of both domains, (N,) and (M,), of the same dtype.
+
+    The target may lack classes, and may even show a single one.
+
+    Raises
+    ------
+    FeaturesError
+        As `check_labels`, each domain by itself, but for a target of one class; or if one domain
+        has text and the other numbers.
+    """
+    classes, numbers = check_labels(source, source_count, SOURCE)
+    other = as_labels(target, TARGET)
+    if other.shape != (target_count,):
+        raise FeaturesError(
+            f"{TARGET} must be one a photo; expected ({target_count},), got {other.shape}"
+        )
+    # By way of lists: side by side, NumPy makes text of numbers, and floats of long ones.
+    both = as_labels([*classes[numbers].tolist(), *other.tolist()], "labels of both domains")
+    return both[:source_count], both[source_count:]
 
 
 def check_rows(rows: ArrayLike, width: int) -> Matrix:

@@ -38,13 +38,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils.validation import check_is_fitted
 
+from decaf.blas import one_thread
+from decaf.checks import check_labels, real_numbers
 from decaf.errors import FeaturesError
 from decaf.net import at_least_one
 from decaf.transfer.adaptation.domains import Matrix, check_pair, check_rows
 from decaf.transfer.adaptation.nearest import NearestNeighbour
 from decaf.transfer.adaptation.subspaces import disagreement, principal_components
-from decaf.transfer.checks import check_labels
 
 ORTHONORMAL = 1e-6  # how far the inner products of a basis may be from 0 and 1
 
@@ -144,7 +146,7 @@ def _principal(source: ArrayLike, target: ArrayLike) -> tuple[Matrix, Matrix, Ma
 
 
 def _orthonormal(basis: ArrayLike, domain: str) -> Matrix:
-    found = np.asarray(basis, np.float64)
+    found = real_numbers(basis, f"basis of the {domain}")
     if found.ndim != 2 or not 1 <= found.shape[1] <= found.shape[0]:
         raise FeaturesError(
             f"basis of the {domain} must be a matrix; expected (D, d) with d <= D, "
@@ -162,7 +164,8 @@ def _orthonormal(basis: ArrayLike, domain: str) -> Matrix:
 class GeodesicFlow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier of the source in the geometry of the geodesic flow kernel.
 
-    Of the target only features are used, no labels; the more of its photos, the better.
+    Of the target only features are used, no labels; the more of its photos, the better.  BLAS runs
+    on one thread meanwhile, so that the same features give the same bits everywhere.
 
     Parameters
     ----------
@@ -204,20 +207,22 @@ class GeodesicFlow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         FeaturesError
-            As `check_features` and `check_labels`; if the widths differ; for too few photos.
+            As `check_features` and `check_labels`; if the widths differ; for too few photos, or
+            more dimensions than either domain has.
         """
         source, target = check_pair(Xs, Xt)
-        check_labels(np.asarray(ys), len(source), "labels of the source")
+        classes, numbers = check_labels(ys, len(source), "labels of the source")
         if self.dimensions is not None:
             at_least_one("dimensions", self.dimensions)
-        P = principal_components(source, self.dimensions)
-        Q = principal_components(target, self.dimensions)
-        self.dimensions_ = self.dimensions or disagreement(
-            P, Q, principal_components(np.concatenate([source, target]))
-        )
-        self.map_ = geodesic_flow_map(P[:, : self.dimensions_], Q[:, : self.dimensions_])
-        estimator = NearestNeighbour() if self.estimator is None else clone(self.estimator)
-        self.estimator_ = estimator.fit(source @ self.map_, np.asarray(ys))
+        with one_thread():
+            P = principal_components(source, self.dimensions)
+            Q = principal_components(target, self.dimensions)
+            self.dimensions_ = self.dimensions or disagreement(
+                P, Q, principal_components(np.concatenate([source, target]))
+            )
+            self.map_ = geodesic_flow_map(P[:, : self.dimensions_], Q[:, : self.dimensions_])
+            estimator = NearestNeighbour() if self.estimator is None else clone(self.estimator)
+            self.estimator_ = estimator.fit(source @ self.map_, classes[numbers])
         self.classes_ = self.estimator_.classes_
         self.n_features_in_ = source.shape[1]
         return self
@@ -229,8 +234,13 @@ class GeodesicFlow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         FeaturesError
             As `check_rows`.
+        NotFittedError
+            Before `fit`.
         """
-        return check_rows(X, self.n_features_in_) @ self.map_
+        check_is_fitted(self, "n_features_in_")
+        rows = check_rows(X, self.n_features_in_)
+        with one_thread():
+            return rows @ self.map_
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the labels of (M, D) photos, as (M,).
@@ -239,5 +249,9 @@ class GeodesicFlow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         FeaturesError
             As `check_rows`.
+        NotFittedError
+            Before `fit`.
         """
-        return np.asarray(self.estimator_.predict(self.transform(X)))
+        mapped = self.transform(X)
+        with one_thread():
+            return np.asarray(self.estimator_.predict(mapped))

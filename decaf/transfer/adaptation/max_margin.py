@@ -27,26 +27,33 @@ The released program of the authors pulls W to I, too, does two turns, with C_so
 C_target = 1, the defaults here, on features standardised and reduced to 20 principal components.
 It differs in that it solves the second problem roughly, with a weight of its own.
 
-Cost: a turn O(K n³) at worst for n photos in all, and O((m K)³) for m labelled ones of the target.
+Cost: a turn O(K n³) at worst for n photos in all, and O((m K)³) for m labelled ones of the target;
+several matrices of n² and (m K)² numbers, so neither n nor m K may be more than 10,000.  BLAS runs
+on one thread meanwhile, so that the same features give the same bits everywhere.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
+from decaf.blas import one_thread
+from decaf.checks import check_positive
 from decaf.errors import FeaturesError
 from decaf.net import at_least_one
-from decaf.transfer.adaptation.domains import Matrix, check_pair, check_rows
-from decaf.transfer.checks import check_labels
+from decaf.transfer.adaptation.box import box_minimum
+from decaf.transfer.adaptation.domains import (
+    Matrix,
+    check_both_labels,
+    check_pair,
+    check_rows,
+)
 
-MOST_SWEEPS = 10_000
-RIDGE = 1e-12  # of the mean diagonal: faces of the box on which Q is singular
+MOST_UNKNOWNS = 10_000  # of one problem: three matrices of 0.8 GB
 
 
 class MaxMarginTransform(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -98,17 +105,24 @@ class MaxMarginTransform(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         FeaturesError
-            As `check_features` and `check_labels`; if the widths differ; if a number that must be
-            above 0 is not; if a problem is too badly scaled to be solved.
+            As `check_features` and `check_both_labels`; if the widths differ; if a number that must
+            be above 0 is not; if a problem is too large, or too badly scaled to be solved.
         """
         for name in ("C_source", "C_target", "tolerance"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise FeaturesError(f"{name} must be a number; expected more than 0, got {value}")
+            check_positive(name, getattr(self, name))
         at_least_one("iterations", self.iterations)
         source, target = (_with_one(rows) for rows in check_pair(Xs, Xt))
-        labels = np.concatenate([np.asarray(ys), np.asarray(yt)])
-        self.classes_, numbers = check_labels(labels, len(source) + len(target))
+        N, M = len(source), len(target)
+        labels = np.concatenate(check_both_labels(ys, yt, N, M))
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        check_size(len(self.classes_), N, M)
+        with one_thread():
+            self._alternate(source, target, numbers)
+        self.n_features_in_ = source.shape[1] - 1
+        return self
+
+    def _alternate(self, source: Matrix, target: Matrix, numbers: NDArray[np.intp]) -> None:
+        """Find Θ and W in turns."""
         K, N, M = len(self.classes_), len(source), len(target)
         signs = np.where(numbers[:, None] == np.arange(K), 1.0, -1.0)  # N+M,K
         costs = np.repeat([self.C_source, self.C_target], [N, M])
@@ -120,7 +134,7 @@ class MaxMarginTransform(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             products = rows @ rows.T
             for k in range(K):
                 planes_dual[k] = box_minimum(
-                    products * np.outer(signs[:, k], signs[:, k]),
+                    _signed(products.copy(), signs[:, k]),
                     np.ones(N + M),
                     costs,
                     planes_dual[k],
@@ -131,7 +145,7 @@ class MaxMarginTransform(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
             y = signs[N:].ravel()  # M*K
             map_dual = box_minimum(
-                np.kron(target @ target.T, planes @ planes.T) * np.outer(y, y),
+                _signed(np.kron(target @ target.T, planes @ planes.T), y),
                 1 - y * (target @ planes.T).ravel(),
                 np.full(M * K, self.C_target),
                 map_dual,
@@ -142,8 +156,6 @@ class MaxMarginTransform(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             rows = np.concatenate([source, moved])
             self.objective_.append(_objective(planes, V, rows, signs, costs))
         self.hyperplanes_, self.transform_ = planes, V + np.eye(len(V))
-        self.n_features_in_ = len(V) - 1
-        return self
 
     def decision_function(self, X: ArrayLike) -> Matrix:
         """Return the scores θ_k'W x̄ of (M, D) photos of the target, as (M, K).
@@ -152,9 +164,13 @@ class MaxMarginTransform(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         FeaturesError
             As `check_rows`.
+        NotFittedError
+            Before `fit`.
         """
+        check_is_fitted(self, "n_features_in_")
         rows = _with_one(check_rows(X, self.n_features_in_))
-        return np.asarray(rows @ (self.hyperplanes_ @ self.transform_).T)
+        with one_thread():
+            return np.asarray(rows @ (self.hyperplanes_ @ self.transform_).T)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the labels of (M, D) photos of the target, as (M,).
@@ -163,8 +179,42 @@ class MaxMarginTransform(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ------
         FeaturesError
             As `check_rows`.
+        NotFittedError
+            Before `fit`.
         """
-        return np.asarray(self.classes_[self.decision_function(X).argmax(axis=1)])
+        scores = self.decision_function(X)
+        return np.asarray(self.classes_[scores.argmax(axis=1)])
+
+
+def check_size(classes: int, source: int, target: int) -> None:
+    """Refuse what would take too much memory, before any of it is taken.
+
+    Parameters
+    ----------
+    classes, source, target : int
+        K, and the photos of the source and of the target that are learned from.
+
+    Raises
+    ------
+    FeaturesError
+        If one of the two problems has more than `MOST_UNKNOWNS` unknowns.
+    """
+    for what, count in (
+        ("photos of both domains", source + target),
+        ("photos of the target times classes", target * classes),
+    ):
+        if count > MOST_UNKNOWNS:
+            raise FeaturesError(
+                f"the max-margin transform must fit into memory; expected at most "
+                f"{MOST_UNKNOWNS:,} {what}, got {count:,}"
+            )
+
+
+def _signed(Q: Matrix, signs: Matrix) -> Matrix:
+    """Multiply rows and columns by signs, in place: Q may be most of the memory."""
+    Q *= signs
+    Q *= signs[:, None]
+    return Q
 
 
 def _with_one(rows: Matrix) -> Matrix:
@@ -175,84 +225,3 @@ def _objective(planes: Matrix, V: Matrix, rows: Matrix, signs: Matrix, costs: Ma
     """Return J; `rows` are those of the source and those of the target after W."""
     losses = np.maximum(0, 1 - signs * (rows @ planes.T)).sum(axis=1)
     return float(((V**2).sum() + (planes**2).sum()) / 2 + costs @ losses)
-
-
-def box_minimum(Q: Matrix, m: Matrix, C: Matrix, start: Matrix, tolerance: float) -> Matrix:
-    """Minimise ½ a'Q a - m'a over 0 ≤ a ≤ C.
-
-    Alternates a sweep that minimises over one variable after another (dual coordinate descent,
-    Hsieh et al. 2008), which finds out who is at the edge of the box, with a Newton step for all
-    others at once (as Moré and Toraldo 1991 do after gradient steps), which ends it.
-
-    Parameters
-    ----------
-    Q : ndarray
-        (n, n) symmetric, positive semidefinite.
-    m, C : ndarray
-        (n,); C above 0.
-    start : ndarray
-        (n,) inside of the box.
-    tolerance : float
-        Stops when the duality gap is at most this share of the primal value, or of 1.
-
-    Returns
-    -------
-    ndarray
-        (n,) float64.
-
-    Raises
-    ------
-    FeaturesError
-        If it is not reached, which takes features so large that rounding errors rule.
-    """
-    a = start.copy()
-    gradient = Q @ a - m
-    diagonal = np.diag(Q).copy()
-    for _ in range(MOST_SWEEPS):
-        gap = gradient @ a + C @ np.maximum(0, -gradient)
-        value = float(a @ gradient + a @ m) / 2 + float(C @ np.maximum(0, -gradient))  # primal
-        if gap <= tolerance * max(1.0, value):
-            return a
-        _sweep(Q, C, diagonal, a, gradient)
-        free = np.flatnonzero((a > 0) & (a < C))
-        if len(free):
-            step = np.zeros_like(a)
-            step[free] = _newton(Q[np.ix_(free, free)], gradient[free])
-            a = _along(Q, C, a, gradient, step)
-        gradient = Q @ a - m
-    raise FeaturesError(
-        f"the max-margin transform must reach its minimum; expected within {MOST_SWEEPS:,} sweeps, "
-        f"got a gap of {gap:.1e}: scale the features to a length of about 1"
-    )
-
-
-def _sweep(Q: Matrix, C: Matrix, diagonal: Matrix, a: Matrix, gradient: Matrix) -> None:
-    """Minimise over each variable in turn; changes `a` and its gradient."""
-    for i in range(len(a)):
-        if diagonal[i] > 0:
-            new = min(max(a[i] - gradient[i] / diagonal[i], 0.0), C[i])
-        else:
-            new = C[i] if gradient[i] < 0 else 0.0
-        if new != a[i]:
-            gradient += (new - a[i]) * Q[i]
-            a[i] = new
-
-
-def _newton(Q: Matrix, gradient: Matrix) -> Matrix:
-    ridge = RIDGE * np.trace(Q) / len(Q)
-    while True:
-        try:
-            return -np.asarray(cho_solve(cho_factor(Q + ridge * np.eye(len(Q))), gradient))
-        except LinAlgError:
-            ridge *= 100
-
-
-def _along(Q: Matrix, C: Matrix, a: Matrix, gradient: Matrix, step: Matrix) -> Matrix:
-    """Go the whole step, cut off at the box, if that leads down; else to the edge of the box."""
-    whole = np.clip(a + step, 0, C)
-    change = whole - a
-    if gradient @ change + change @ Q @ change / 2 < 0:
-        return whole
-    with np.errstate(divide="ignore", invalid="ignore"):
-        room = np.where(step > 0, (C - a) / step, np.where(step < 0, -a / step, np.inf))
-    return np.asarray(np.clip(a + min(1.0, float(room.min())) * step, 0, C))

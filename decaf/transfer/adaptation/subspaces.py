@@ -2,7 +2,9 @@
 
 Principal components of centred features X are the eigenvectors of X'X, or right singular vectors of
 X, whichever is quicker.  Signs here do not depend on the library: the entry of a direction with the
-largest magnitude is positive.
+largest magnitude is positive.  A direction in which photos deviate less than a millionth as much as
+in the first is none: features come from networks that compute with seven digits, and it would be
+their rounding errors, others on every machine.
 
 How many of them: Gong et al. 2012 take the fewest at which a direction of each domain
 is orthogonal to what both domains have in common (subspace disagreement measure),
@@ -12,7 +14,7 @@ is orthogonal to what both domains have in common (subspace disagreement measure
 with α_d and β_d the largest principal angles between d principal components of the source, or the
 target, and d of both together.  Fewer would lose what could be told apart, more would carry over
 what one domain has alone.  Measured angles are never quite right ones: a mean sine of 0.99, 82
-degrees, counts as 1.  d* is at most D / 2, as in the paper.
+degrees, counts as 1.  d* is at most D / 2, as in the paper, and the directions of either domain.
 
 Cost: principal components O(min(N, D)² max(N, D)), d* another O(d*⁴).
 """
@@ -22,12 +24,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from decaf.checks import check_features
 from decaf.errors import FeaturesError
 from decaf.net import at_least_one
 from decaf.transfer.adaptation.domains import Matrix, check_pair
-from decaf.transfer.checks import check_features
 
 ORTHOGONAL = 0.99  # mean sine of angles that count as right ones
+NEGLIGIBLE = 1e-6  # deviation, as a share of the largest one
 
 
 def principal_components(rows: ArrayLike, dimensions: int | None = None) -> Matrix:
@@ -38,7 +41,7 @@ def principal_components(rows: ArrayLike, dimensions: int | None = None) -> Matr
     rows : array_like
         (N, D); their mean is subtracted.
     dimensions : int, optional
-        How many; left out, all.
+        How many; left out, all there are.
 
     Returns
     -------
@@ -49,7 +52,8 @@ def principal_components(rows: ArrayLike, dimensions: int | None = None) -> Matr
     Raises
     ------
     FeaturesError
-        As `check_features`, or for more than min(N - 1, D), the most that N photos can differ in.
+        As `check_features`, or for more than there are: min(N - 1, D) at most, fewer if the
+        photos lie in fewer dimensions.
     ShapeError
         If `dimensions` is not at least 1.
     """
@@ -57,9 +61,18 @@ def principal_components(rows: ArrayLike, dimensions: int | None = None) -> Matr
     wanted = check_dimensions(dimensions, matrix.shape)
     centred = matrix - matrix.mean(axis=0)
     if len(centred) > centred.shape[1]:
-        found = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :wanted]
+        squares, vectors = np.linalg.eigh(centred.T @ centred)
+        deviations, found = np.sqrt(np.maximum(squares[::-1], 0)), vectors[:, ::-1]
     else:
-        found = np.linalg.svd(centred, full_matrices=False)[2][:wanted].T
+        _, deviations, transposed = np.linalg.svd(centred, full_matrices=False)
+        found = transposed.T
+    rank = int((deviations[:wanted] >= NEGLIGIBLE * deviations[0]).sum())
+    if dimensions is not None and dimensions > rank:
+        raise FeaturesError(
+            f"dimensions must be no more than the photos have; expected at most {rank:,}, beyond "
+            f"which is only rounding, got {dimensions:,}"
+        )
+    found = found[:, :rank]
     largest = np.take_along_axis(found, np.abs(found).argmax(axis=0)[None], axis=0)  # 1,d
     return np.ascontiguousarray(found * np.where(largest < 0, -1.0, 1.0))
 
@@ -101,7 +114,7 @@ def subspace_dimensions(source: ArrayLike, target: ArrayLike) -> int:
     Returns
     -------
     int
-        At most half of D, and less than N and M.
+        At most half of D, and the number of principal components of either domain.
 
     Raises
     ------
@@ -118,7 +131,8 @@ def subspace_dimensions(source: ArrayLike, target: ArrayLike) -> int:
 
 def disagreement(source: Matrix, target: Matrix, both: Matrix) -> int:
     """Return d* for all principal components of the source, the target, and both together."""
-    most = max(1, min(int(source.shape[1]), int(target.shape[1]), len(both) // 2))
+    widths = [int(basis.shape[1]) for basis in (source, target, both)]
+    most = max(1, min(*widths, len(both) // 2))
     products = [basis[:, :most].T @ both[:, :most] for basis in (source, target)]
     for d in range(1, most):
         cosines = [np.linalg.svd(product[:d, :d], compute_uv=False)[-1] for product in products]

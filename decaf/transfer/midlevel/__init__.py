@@ -11,6 +11,7 @@ A map, in the order in which data flows:
 - ``adaptation``: the two layers that learn, with their gradients; ``training`` teaches them.
 - ``scores``: from the patches back to the photo, and the map of where.
 - ``model``: all of it together; ``drawing``: the photo and its map, side by side.
+- ``options``: what must hold for the numbers and lists that a user gives.
 """
 
 from __future__ import annotations

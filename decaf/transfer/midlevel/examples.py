@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from decaf.errors import FeaturesError
 from decaf.features.pipeline import Openable
-from decaf.transfer.boxes import Box, check_box
+from decaf.transfer.box_checks import Box, check_box, check_boxes
 from decaf.transfer.midlevel.labels import BACKGROUND, patch_labels, to_learn_from
+from decaf.transfer.midlevel.options import check_list
 from decaf.transfer.midlevel.pictures import size_of
 
 Patches = Callable[[int, int], NDArray[np.int64]]
@@ -87,7 +88,8 @@ def examples_of(
     """
     known: Sequence[Any] = [None] * len(photos) if boxes is None else boxes
     for name, each in (("labels", labels), ("boxes", known)):
-        if isinstance(each, (str, bytes)) or len(each) != len(photos):
+        check_list(name, each)
+        if len(each) != len(photos):
             raise FeaturesError(
                 f"{name} must be a list, one a photo; expected {len(photos):,}, got {len(each):,}"
             )
@@ -121,11 +123,14 @@ def examples_of(
 
 
 def _names(label: Any, boxes: Any, photo: str) -> list[str]:
-    """Return the label of each box, or of the photo, whose boxes are not known."""
+    """Return the label of each box, or of the photo, whose boxes are not known.
+
+    The boxes themselves are checked as far as they can be before the photo is decoded.
+    """
     given = [label] if isinstance(label, str) else label
     is_list = isinstance(given, Sequence) and all(isinstance(name, str) for name in given)
-    if boxes is not None and (isinstance(boxes, (str, bytes)) or not hasattr(boxes, "__len__")):
-        raise FeaturesError(f"{photo}: boxes must be a list of boxes, or None; got {boxes!r}")
+    if boxes is not None:
+        check_boxes(boxes, photo)
     count = 1 if boxes is None else len(boxes)
     if is_list and isinstance(label, str):
         given = [label] * count

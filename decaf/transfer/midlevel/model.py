@@ -25,15 +25,18 @@ from decaf.features.pipeline import Openable, check_numbers, widths
 from decaf.image import Photo
 from decaf.net import DecafNet, at_least_one
 from decaf.transfer.boxes import Box
-from decaf.transfer.midlevel.examples import examples_of
+from decaf.transfer.midlevel.examples import Chosen, examples_of
 from decaf.transfer.midlevel.labels import BACKGROUND_SHARE
+from decaf.transfer.midlevel.options import check_number
 from decaf.transfer.midlevel.patches import MOST, SCALES, patches
-from decaf.transfer.midlevel.pictures import openable, patch_features, size_of
+from decaf.transfer.midlevel.pictures import openables, patch_features, size_of
 from decaf.transfer.midlevel.scores import POWER, check_power, photo_scores, where
 from decaf.transfer.midlevel.training import Epoch, Trained, Training, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+OnPhotos = Callable[[int], None] | None
 
 
 class MidLevel:
@@ -55,8 +58,9 @@ class MidLevel:
         Of the patches' scores, at least 1.
     training : Training, optional
         How to train the two layers.
-    seed : int
-        Of all random numbers: the background, the first weights, the order, the dropout.
+    seed : int, optional
+        Of all random numbers: the background, the first weights, the order, the dropout; by
+        default that of `training`.
     batch_size, workers
         As for ``decaf.features.pipeline.compute``; change only the speed.
 
@@ -87,7 +91,7 @@ class MidLevel:
         background: float = BACKGROUND_SHARE,
         power: float = POWER,
         training: Training | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         batch_size: int = 16,
         workers: int | None = None,
     ) -> None:
@@ -96,12 +100,14 @@ class MidLevel:
         check_power(power)
         at_least_one("most_patches", most_patches)
         patches(1, 1, scales=scales)
-        if not 0 <= background <= 1:
-            raise FeaturesError(f"background must be a share; expected 0 to 1, got {background}")
+        check_number("background", background, "0 to 1", lambda share: 0 <= share <= 1)
+        how = training or Training()
+        if not isinstance(how, Training):
+            raise FeaturesError(f"training must be a Training or None; got {how!r}")
         self.net, self.layer, self.pooling = net, layer, pooling
         self.scales, self.most_patches = tuple(scales), most_patches
-        self.background, self.power, self.seed = background, power, seed
-        self.training = replace(training or Training(), seed=seed)
+        self.background, self.power = background, power
+        self.training = how if seed is None else replace(how, seed=seed)
         self.batch_size, self.workers = batch_size, workers
 
     def fit(
@@ -110,7 +116,7 @@ class MidLevel:
         labels: Sequence[str | Sequence[str]],
         boxes: Sequence[Sequence[Box] | None] | None = None,
         *,
-        on_photos: Callable[[int], None] | None = None,
+        on_photos: OnPhotos = None,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> MidLevel:
         """Learn from photos, and where in them objects are.
@@ -143,12 +149,7 @@ class MidLevel:
         ImageError
             If a photo cannot be read.
         """
-        given = [openable(photo) for photo in photos]
-        found = examples_of(
-            given, labels, boxes, self._patches,
-            background=self.background, max_pixels=self.net.max_pixels, seed=self.seed,
-        )  # fmt: skip
-        rows = np.concatenate(list(self._features(given, found.places, on_photos)))
+        found, rows = self.examples(photos, labels, boxes, on_photos=on_photos)
         self.trained_ = train(
             rows, found.targets, len(found.classes) + found.background, found.photos,
             self.training, on_epoch=on_epoch,
@@ -156,11 +157,39 @@ class MidLevel:
         self.classes_ = found.classes
         return self
 
-    def predict_scores(
+    def examples(
         self,
         photos: Sequence[Photo | Openable],
+        labels: Sequence[str | Sequence[str]],
+        boxes: Sequence[Sequence[Box] | None] | None = None,
         *,
-        on_photos: Callable[[int], None] | None = None,
+        on_photos: OnPhotos = None,
+    ) -> tuple[Chosen, NDArray[np.float32]]:
+        """Return what `fit` learns from, so that another classifier can learn from the same.
+
+        Parameters and errors are those of `fit`.
+
+        Returns
+        -------
+        chosen : Chosen
+            Patches, what each shows, and of which photo it is.
+        features : ndarray
+            (n, D) float32, of each patch.
+        """
+        given = openables(photos)
+        found = examples_of(
+            given, labels, boxes, self._patches, background=self.background,
+            max_pixels=self.net.max_pixels, seed=self.training.seed,
+        )  # fmt: skip
+        width = widths(self.net, [self.layer], self.pooling)[self.layer]
+        rows, filled = np.empty((len(found.targets), width), np.float32), 0
+        for part in self._features(given, found.places, on_photos):
+            rows[filled : filled + len(part)] = part
+            filled += len(part)
+        return found, rows
+
+    def predict_scores(
+        self, photos: Sequence[Photo | Openable], *, on_photos: OnPhotos = None
     ) -> NDArray[np.float64]:
         """Return the score of each class for each photo.
 
@@ -182,7 +211,8 @@ class MidLevel:
             If a photo cannot be read.
         """
         self._must_be_fitted()
-        found = [photo_scores(each, self.power) for _, _, each in self._each(photos, on_photos)]
+        each = self.patch_features(photos, on_photos=on_photos)
+        found = [photo_scores(self._said(rows), self.power) for _, _, rows in each]
         return np.stack(found) if found else np.empty((0, len(self.classes_)))
 
     def where(self, photo: Photo | Openable, label: str) -> NDArray[np.float32]:
@@ -213,24 +243,11 @@ class MidLevel:
                 f"label must be one of the classes; expected {', '.join(self.classes_)}, "
                 f"got {label!r}"
             )
-        [(size, place, found)] = self._each([photo])
-        return where(place, found[:, self.classes_.index(label)], *size, self.power)
+        [(size, place, rows)] = self.patch_features([photo])
+        return where(place, self._said(rows)[:, self.classes_.index(label)], *size, self.power)
 
     def plot(self, photo: Photo | Openable, label: str, boxes: Sequence[Box] = ()) -> Figure:
-        """Draw a photo, and the map of a class beside it; needs matplotlib.
-
-        Parameters
-        ----------
-        photo, label
-            As for `where`.
-        boxes : sequence of Box, optional
-            To be drawn into both.
-
-        Raises
-        ------
-        DecafError
-            As `where` does, or if there is no matplotlib.
-        """
+        """Draw a photo, and the map of a class beside it, as ``drawing.draw_where`` says."""
         from decaf.transfer.midlevel.drawing import draw_where
 
         return draw_where(self, photo, label, boxes)
@@ -240,27 +257,28 @@ class MidLevel:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the patches of a photo, (P, 4), and their probabilities, (P, K)."""
         self._must_be_fitted()
-        [(_, place, found)] = self._each([photo])
-        return place, found
+        [(_, place, rows)] = self.patch_features([photo])
+        return place, self._said(rows)
 
-    def _each(
-        self,
-        photos: Sequence[Photo | Openable],
-        on_photos: Callable[[int], None] | None = None,
+    def patch_features(
+        self, photos: Sequence[Photo | Openable], *, on_photos: OnPhotos = None
     ) -> Iterator[tuple[tuple[int, int], NDArray[np.int64], NDArray[np.float32]]]:
-        """Yield size, patches, and the probabilities of the classes, photo after photo."""
-        given = [openable(photo) for photo in photos]
+        """Yield (width, height), patches (P, 4) and their features (P, D), photo after photo."""
+        given = openables(photos)
         sizes = [size_of(photo, self.net.max_pixels) for photo in given]
         places = [self._patches(*size) for size in sizes]
         features = self._features(given, places, on_photos)
-        for size, place, rows in zip(sizes, places, features, strict=True):
-            yield size, place, self.trained_.probabilities(rows)[:, : len(self.classes_)]
+        yield from zip(sizes, places, features, strict=True)
+
+    def _said(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities of the classes, without the background."""
+        return self.trained_.probabilities(rows)[:, : len(self.classes_)]
 
     def _features(
         self,
         photos: Sequence[Openable],
         places: Sequence[NDArray[np.int64]],
-        on_photos: Callable[[int], None] | None,
+        on_photos: OnPhotos,
     ) -> Iterator[NDArray[np.float32]]:
         for rows in patch_features(
             self.net, photos, places, self.layer, pooling=self.pooling,

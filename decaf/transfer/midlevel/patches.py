@@ -14,7 +14,9 @@ Source
 What the paper leaves open
     The last patch of a row ends at the photo's edge, and all are spread evenly between the first
     and it.  Long photos, which would have many more patches, get wider strides at all scales
-    alike; neighbours may then share less than half.
+    alike; neighbours then share less than half, and lie apart where the stride is wider than the
+    patch: at 500 patches in photos more than six times as long as wide, at 100 in any that are
+    longer than wide.  Each scale has patches in the photo's corners, whatever the strides are.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from numpy.typing import NDArray
 
 from decaf.errors import FeaturesError
 from decaf.net import at_least_one
+from decaf.transfer.midlevel.options import check_number
 
 SCALES = tuple(1 + 3 * step / 8 for step in range(9))
 MOST = 500
@@ -45,7 +48,8 @@ def patches(
     scales : sequence of float
         By what the shorter side is divided, each at least 1.
     most : int
-        At most so many patches, by wider strides.
+        At most so many patches, by wider strides.  Few patches leave gaps between them: about
+        ``73 * longer / shorter`` are needed for nine scales that each cover the photo.
 
     Returns
     -------
@@ -56,22 +60,21 @@ def patches(
     Raises
     ------
     FeaturesError
-        If a scale is below 1, there is none, or `most` is too few for four patches a scale.
+        If a scale is below 1, there is none, or `most` is too few for one patch in each corner
+        a scale (fewer where corners share a patch).
     ShapeError
         If a number of pixels or patches is not at least 1.
     """
     for name, value in {"width": width, "height": height, "most": most}.items():
         at_least_one(name, value)
-    if not scales or not all(math.isfinite(scale) and scale >= 1 for scale in scales):
-        raise FeaturesError(
-            f"scales must be numbers; expected each at least 1, got {tuple(scales)}"
-        )
+    chosen = _checked(scales)
     shorter = min(width, height)
-    sides = list(dict.fromkeys(max(1, round(shorter / scale)) for scale in scales))
+    sides = list(dict.fromkeys(max(1, round(shorter / scale)) for scale in chosen))
     least = sum(_count(width, side, width) * _count(height, side, height) for side in sides)
     if most < least:
         raise FeaturesError(
-            f"most must let each scale cover the photo; expected at least {least}, got {most}"
+            f"most must leave each scale a patch in each of the photo's corners; expected at least "
+            f"{least}, got {most}"
         )
     factor = 1.0
     while True:
@@ -89,6 +92,18 @@ def patches(
         corner = np.stack([x.ravel(), y.ravel()], axis=1)  # P,2
         found.append(np.concatenate([corner, corner + side], axis=1))
     return np.concatenate(found)
+
+
+def _checked(scales: Sequence[float]) -> tuple[float, ...]:
+    """Return the scales, which may come as an array."""
+    if isinstance(scales, str) or not hasattr(scales, "__iter__"):
+        raise FeaturesError(f"scales must be numbers; expected a list of them, got {scales!r}")
+    found = tuple(scales)
+    if not found:
+        raise FeaturesError("scales must be numbers; expected at least one, got none")
+    for scale in found:
+        check_number("scales", scale, "each at least 1", lambda value: 1 <= value < math.inf)
+    return found
 
 
 def _count(length: int, side: int, stride: float) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from decaf.features.pipeline import BATCH_SIZE, Openable, compute, widths
 from decaf.features.views import View, Views
 from decaf.image import Photo, Preprocessing, describe, load_rgb
 from decaf.net import DecafNet
+from decaf.transfer.midlevel.options import check_list
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,6 +52,12 @@ def openable(photo: Photo | Openable) -> Openable:
     if hasattr(photo, "open") and hasattr(photo, "path"):
         return cast(Openable, photo)
     return Given(photo)
+
+
+def openables(photos: Any) -> list[Openable]:
+    """Return each of many photos as `openable` does; one photo alone is a FeaturesError."""
+    check_list("photos", photos)
+    return [openable(photo) for photo in photos]
 
 
 def size_of(photo: Openable, max_pixels: int) -> tuple[int, int]:

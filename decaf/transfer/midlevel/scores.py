@@ -24,15 +24,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from decaf.errors import FeaturesError
+from decaf.transfer.midlevel.options import check_number
 
 POWER = 5.0
 
 
 def check_power(power: float) -> None:
     """Raise a FeaturesError unless it is a finite number of at least 1."""
-    if not (math.isfinite(power) and power >= 1):
-        raise FeaturesError(f"power must be a number; expected at least 1, got {power}")
+    check_number("power", power, "at least 1", lambda value: 1 <= value < math.inf)
 
 
 def photo_scores(probabilities: NDArray[np.float32], power: float = POWER) -> NDArray[np.float64]:

@@ -3,9 +3,9 @@
     v       <- 0.9 v - rate (gradient + decay weight)
     weight  <- weight + v
 
-The patches of a tenth of the photos are held out.  When their loss has not fallen for some
-epochs, training goes back to where it was lowest and goes on with a tenth of the rate; after the
-third such stop it ends, with the weights of the lowest loss.
+The patches of a tenth of the photos are held out, but no photo that is the last of its class.
+When their loss has not fallen for some epochs, training goes back to where it was lowest and goes
+on with a tenth of the rate; after `stops` such stops it ends, with the weights of the lowest loss.
 
 Features are divided by one number, the root of their mean square in training, so that one
 learning rate suits the features of any layer.
@@ -19,7 +19,7 @@ Source
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,8 +39,9 @@ from decaf.transfer.midlevel.adaptation import (
     probabilities,
     random_weights,
 )
+from decaf.transfer.midlevel.options import check_number, check_seed
 
-AT_ONCE = 256  # patches, to bound memory
+AT_ONCE = 256  # patches, to bound memory: features are never copied as a whole
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Training:
     stops : int
         How often the loss may stop falling: the rate falls once less.
     held_out : float
-        Share of the photos, from 0 to below 1; with 0, or a single photo, the loss of training
-        decides.
+        Share of the photos, from 0 to below 1; with 0, or where each photo is the last of its
+        class, the loss of training decides.
     seed : int
         Of the random numbers.
     """
@@ -86,9 +87,10 @@ class Training:
         for name in ("hidden", "batch", "epochs", "patience", "stops"):
             at_least_one(name, getattr(self, name))
         for name in ("dropout", "momentum", "held_out"):
-            _must(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
-        _must(0 < self.rate < math.inf, "rate", "above 0", self.rate)
-        _must(0 <= self.decay < math.inf, "decay", "0 or above", self.decay)
+            check_number(name, getattr(self, name), "from 0 to below 1", lambda v: 0 <= v < 1)
+        check_number("rate", self.rate, "above 0", lambda v: 0 < v < math.inf)
+        check_number("decay", self.decay, "0 or above", lambda v: 0 <= v < math.inf)
+        check_seed(self.seed)
 
 
 class Epoch(NamedTuple):
@@ -117,11 +119,10 @@ class Trained:
 
     def probabilities(self, features: Array) -> Array:
         """Return the probability of each class: (n, D) float32 -> (n, K) float32."""
-        parts = [
-            probabilities(self.weights, _scaled(features[start : start + AT_ONCE], self.scale))
-            for start in range(0, len(features), AT_ONCE)
-        ]
-        return np.concatenate([np.empty((0, len(self.weights.bias_b)), np.float32), *parts])
+        found = np.empty((len(features), len(self.weights.bias_b)), np.float32)
+        for part in _parts(len(features)):
+            found[part] = probabilities(self.weights, _scaled(features[part], self.scale))
+        return found
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a rate that is too high is noticed below
@@ -161,18 +162,19 @@ def train(
         infinite, because the rate is too high.
     """
     how = how or Training()
-    if not len(features) or not np.isfinite(features).all():
+    finite = all(np.isfinite(features[part]).all() for part in _parts(len(features)))
+    if not len(features) or not finite:
         raise FeaturesError(
             f"features of patches must be finite, and of at least one patch; got {features.shape}"
             f"{' with NaN or infinity' if len(features) else ''}"
         )
-    scale = math.sqrt(float(np.mean(np.square(features, dtype=np.float64))))
+    squares = (np.square(features[part], dtype=np.float64).sum() for part in _parts(len(features)))
+    scale = math.sqrt(sum(map(float, squares)) / features.size)
     _must(scale > 0, "features", "values that are not all 0", 0)
     rng = np.random.default_rng(how.seed)
-    apart = held_out(photos, how.held_out, rng)
+    apart = held_out(photos, labels, how.held_out, rng)
     learned = np.flatnonzero(~apart)
     checked = np.flatnonzero(apart) if apart.any() else learned
-    x, x_checked = _scaled(features, scale), _scaled(features[checked], scale)
     weights = random_weights(features.shape[1], classes, how.hidden, rng)
     speeds = [np.zeros_like(array) for array in weights.arrays()]
     best, lowest, since, stops, rate = weights.copy(), math.inf, 0, 0, how.rate
@@ -181,10 +183,17 @@ def train(
         total, order = 0.0, rng.permutation(learned)
         for start in range(0, len(order), how.batch):
             rows = order[start : start + how.batch]
-            loss, found = gradients(weights, x[rows], labels[rows], how.dropout, rng)
+            loss, found = gradients(
+                weights, _scaled(features[rows], scale), labels[rows], how.dropout, rng
+            )
             total += loss * len(rows)
             step(weights, speeds, found, rate, how.momentum, how.decay)
-        now = Trained(weights, 1.0, ()).probabilities(x_checked)
+        now = np.concatenate(
+            [
+                probabilities(weights, _scaled(features[checked[part]], scale))
+                for part in _parts(len(checked))
+            ]
+        )
         history.append(Epoch(rate, total / len(order), loss_of(now, labels[checked])))
         _must(math.isfinite(history[-1].held_out), "loss", "a number (lower the rate)", "NaN")
         if on_epoch:
@@ -214,11 +223,29 @@ def step(
         array += v
 
 
-def held_out(photos: NDArray[np.intp], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return which patches are held out: (n,), those of a random share of the photos."""
-    each = np.unique(photos)
-    count = min(len(each) - 1, math.ceil(share * len(each))) if share else 0
-    return np.isin(photos, rng.permutation(each)[:count])
+def held_out(
+    photos: NDArray[np.intp], labels: Labels, share: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return which patches are held out: (n,), those of a random share of the photos.
+
+    Each class keeps a photo to be learned from; fewer photos are held out where that asks for it.
+    """
+    each, numbers = np.unique(photos, return_inverse=True)
+    shows = np.zeros((len(each), int(labels.max()) + 1), bool)
+    shows[numbers, labels] = True
+    left = shows.sum(axis=0)  # photos that show a class
+    chosen: list[int] = []
+    for photo in rng.permutation(len(each)).tolist():
+        if len(chosen) >= share * len(each):
+            break
+        if (left[shows[photo]] > 1).all():
+            chosen.append(photo)
+            left -= shows[photo]
+    return np.isin(numbers, chosen)
+
+
+def _parts(count: int) -> Iterator[slice]:
+    return (slice(start, start + AT_ONCE) for start in range(0, count, AT_ONCE))
 
 
 def _scaled(features: Array, scale: float) -> Array:

@@ -9,6 +9,7 @@ A map, in the order in which data flows:
 - ``tables``: what the page's tables say, out of the result.
 - ``pictures``: pictures as parts of a page.
 - ``page`` (``sections``, ``markup``, ``style``): the page.
+- ``place``: where it may be written, ``json_text``: how the numbers are.
 - ``write``: the folder, whole or not at all.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from decaf.transfer.report.content import Report
 from decaf.transfer.report.page import page
-from decaf.transfer.report.write import check_place, write_report
+from decaf.transfer.report.place import check_place
+from decaf.transfer.report.write import write_report
 
 __all__ = ["Report", "check_place", "page", "write_report"]

@@ -1,13 +1,14 @@
 """The folder of a report: there whole, or not at all.
 
-It is made beside its place under a hidden name, and takes its name when it is on the disk.  Only
-an empty folder, or when that is asked for a report of decaf and nothing else, gives its place up;
-it is moved away first and removed last.
+A new folder takes its name when its files are on the disk.  A folder that is there stays the same
+one, with its permissions: it may be where a shell stands, or where a disk is mounted.  Its two
+files are replaced one after the other, each whole; if that stops between the two, the first is put
+back.  Only a kill just there leaves the numbers of one report beside the page of another, or
+without; they are still taken for a report that may be replaced.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import suppress
@@ -15,81 +16,22 @@ from pathlib import Path
 
 from decaf.errors import FeaturesError
 from decaf.files import sync_folder
-from decaf.transfer.report.content import FORMAT, Report
+from decaf.transfer.report.content import Report
+from decaf.transfer.report.json_text import as_json
 from decaf.transfer.report.page import page
-
-PAGE, NUMBERS = "index.html", "report.json"
-# A report.json begins so; the rest of it is not read.
-BEGINNING = f'{{\n "format": "{FORMAT}"'.encode()
-
-
-def check_place(path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-    """Make sure that a report can be written and nothing of others is replaced.
-
-    Parameters
-    ----------
-    path : path
-        The folder to make; the one that it lies in must exist.
-    overwrite : bool
-        Whether it may be a report that is there.
-
-    Returns
-    -------
-    Path
-        The folder; of a link, what it points to.
-
-    Raises
-    ------
-    FeaturesError
-        If it is there and no empty folder, or its own folder is not, or cannot be written to.
-    """
-    try:
-        place = Path(os.path.realpath(path))
-        if not place.parent.is_dir():
-            raise FeaturesError(
-                f"{path}: the folder of a report must be there; got no {place.parent}"
-            )
-        if not os.access(place.parent, os.W_OK):
-            raise FeaturesError(f"{path}: must be in a folder that can be written to; got none")
-        if os.path.lexists(place):
-            _check_old(place, overwrite)
-    except (OSError, ValueError) as error:  # a NUL in the path
-        raise FeaturesError(
-            f"{os.fspath(path)!r}: must be a place for a report; got {error}"
-        ) from error
-    return place
-
-
-def _check_old(place: Path, overwrite: bool) -> None:
-    """Only what is empty, or a report and nothing more, may be replaced."""
-    if not place.is_dir():
-        raise FeaturesError(f"{place}: must be a folder to make; got a file")
-    names = sorted(os.listdir(place))
-    if not names:
-        return
-    if not overwrite:
-        raise FeaturesError(
-            f"{place}: must not exist, or be empty; choose another name, or say --overwrite to "
-            "replace a report"
-        )
-    others = [name for name in names if name not in (PAGE, NUMBERS)]
-    if others:
-        raise FeaturesError(
-            f"{place}: must hold a report and nothing else to be replaced; got {others[0]!r}"
-            f"{f' and {len(others) - 1:,} more' if len(others) > 1 else ''}"
-        )
-    numbers = place / NUMBERS
-    if not numbers.is_file() or _start(numbers) != BEGINNING:
-        raise FeaturesError(f"{place}: must be a report of decaf to be replaced; got another")
-
-
-def _start(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(len(BEGINNING))
+from decaf.transfer.report.place import (
+    NUMBERS,
+    OLD,
+    PAGE,
+    check_place,
+    discard,
+    left_by_kills,
+    work_folder,
+)
 
 
 def write_report(report: Report, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a report: ``index.html`` and ``report.json`` in a new folder.
+    """Write a report: ``index.html`` and ``report.json`` in a new folder, or an empty one.
 
     Parameters
     ----------
@@ -110,44 +52,57 @@ def write_report(report: Report, path: str | os.PathLike[str], *, overwrite: boo
     FeaturesError
         As of `check_place`, or if it cannot be written; what was there stays.
     """
-    place = check_place(path, overwrite)
-    numbers = json.dumps(report.to_dict(), indent=1, allow_nan=False)
-    files = {PAGE: page(report).encode(), NUMBERS: f"{numbers}\n".encode()}
-    mark = os.urandom(8).hex()
-    new, old = (place.with_name(f".decaf-{mark}.{kind}") for kind in ("tmp", "old"))
+    check_place(path, overwrite)
+    files = {NUMBERS: f"{as_json(report.to_dict())}\n".encode(), PAGE: page(report).encode()}
+    place = check_place(path, overwrite)  # photos were opened and pictures drawn meanwhile
     try:
+        for left in left_by_kills(place):
+            discard(left)
+        work = work_folder(place)
         try:
-            _fill(new, files)
-            check_place(path, overwrite)  # an hour may have passed
-            _take(place, new, old)
+            _fill(work, files, private=work.parent == place)
+            _take(place, work)
         finally:
-            shutil.rmtree(new, ignore_errors=True)
+            discard(work)
     except OSError as error:
         raise FeaturesError(f"{place}: must be a place to write; got {error}") from error
+    sync_folder(place)
     sync_folder(place.parent)
     return place / PAGE
 
 
-def _fill(folder: Path, files: dict[str, bytes]) -> None:
-    folder.mkdir()
+def _fill(work: Path, files: dict[str, bytes], *, private: bool) -> None:
+    """Write files; nobody else may look at them before they have the permissions of old ones."""
+    work.mkdir(0o700 if private else 0o777)
     for name, data in files.items():
-        with (folder / name).open("xb") as file:
+        with (work / name).open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    sync_folder(folder)
+    sync_folder(work)
 
 
-def _take(place: Path, new: Path, old: Path) -> None:
-    """Give the folder its name; what had the name goes, or stays if that fails."""
-    if not place.exists():
-        os.rename(new, place)
+def _take(place: Path, work: Path) -> None:
+    """Give the folder its name; or its files theirs, in a folder that is there."""
+    if work.parent != place:
+        os.rename(work, place)
         return
-    os.rename(place, old)
+    for name in (NUMBERS, PAGE):
+        if (place / name).exists():
+            shutil.copymode(place / name, work / name)
+    numbers = place / NUMBERS
+    replaced = numbers.exists()
+    if replaced:
+        shutil.copy2(numbers, work / OLD)
     try:
-        os.rename(new, place)
+        # The numbers first: by them a report is known, also where a kill left nothing else.
+        os.replace(work / NUMBERS, numbers)
+        os.replace(work / PAGE, place / PAGE)
     except BaseException:
-        with suppress(OSError):
-            os.rename(old, place)
+        if (work / PAGE).exists() and not (work / NUMBERS).exists():  # between the two
+            with suppress(OSError):
+                if replaced:
+                    os.replace(work / OLD, numbers)
+                else:
+                    numbers.unlink()
         raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -12,6 +12,7 @@ from fuzz.seeds import (
     deep_compression,
     features,
     hdf5,
+    index,
     means,
     npz,
     onnx,
@@ -26,7 +27,8 @@ from fuzz.seeds import (
 )  # fmt: skip
 
 __all__ = [
-    "caffe_h5", "caffemodel", "deep_compression", "features", "hdf5", "means", "npz", "onnx",
+    "caffe_h5", "caffemodel", "deep_compression", "features", "hdf5", "index",
+    "means", "npz", "onnx",
     "photos_list", "photos_tar", "photos_zip", "prototxt", "pth", "safetensors", "state_dict",
     "weights",
 ]  # fmt: skip
