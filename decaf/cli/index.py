@@ -228,8 +228,16 @@ def _is_of_features(arguments: argparse.Namespace) -> bool:
 
     endings = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes)
     paths = arguments.paths
-    one = len(paths) == 1 and not arguments.remove
-    return one and paths[0].lower().endswith(endings) and os.path.isfile(paths[0])
+    if arguments.remove:
+        return False
+    of_features = [p for p in paths if p.lower().endswith(endings) and os.path.isfile(p)]
+    if of_features and len(paths) > 1:
+        from decaf.errors import FeaturesError
+
+        raise FeaturesError(
+            f"{of_features[0]}: a feature file must be the only PATH; got {len(paths)}"
+        )
+    return bool(of_features)
 
 
 def _index_features(arguments: argparse.Namespace, path: str) -> int:

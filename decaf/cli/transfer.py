@@ -150,6 +150,11 @@ def _holds_photos(path: str) -> bool:
             f"{shown(path)}: must be a folder or an archive of photos, or a feature file; got a "
             "photo"
         )
+    if not os.path.exists(path):
+        raise FeaturesError(
+            f"{shown(path)}: must be a folder or an archive of photos, or a feature file; got no "
+            "such file or folder"
+        )
     return os.path.isdir(path) or is_archive(path)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 VIEWS, SCHEME = 16, "both"  # of a photo and of telling classes apart, for protocol offtheshelf
 
 
+MOST_FEATURES = 2**14  # a photo; more take hours to learn from, and are maps that want pooling
+
+
 @dataclass(frozen=True)
 class Rows:
     """Features of photos, and where they come from."""
@@ -46,6 +49,7 @@ def of_file(arguments: argparse.Namespace) -> Rows:
 
 def of_photos(arguments: argparse.Namespace) -> Rows:
     """Compute features of photos; say which cannot be read."""
+    from decaf.errors import FeaturesError
     from decaf.features.gather import gather
     from decaf.features.pipeline import widths
     from decaf.transfer.sixteen import sixteen_views, whole
@@ -54,7 +58,12 @@ def of_photos(arguments: argparse.Namespace) -> Rows:
     _check_counts(arguments, [photo.label for photo in photos])
     net = load_network(arguments)
     layer = arguments.layer or default_layer(net)
-    widths(net, [layer], arguments.pooling)  # whether there is one
+    width = widths(net, [layer], arguments.pooling)[layer]
+    if width > MOST_FEATURES:
+        raise FeaturesError(
+            f"{layer}: features to learn from must be at most {MOST_FEATURES:,} a photo; got "
+            f"{width:,} (with --pooling, a layer of maps gives one a channel)"
+        )
     views = _views(arguments)
     makers = sixteen_views() if views > 1 else (whole,)
     with Progress("photos", len(photos)) as progress:

@@ -66,6 +66,12 @@ def _brief(value: object) -> str:
 
 def check_equal(then: dict[str, Any], now: dict[str, Any]) -> None:
     """Compare what an index is of with what is to come into it."""
+    if then.get("architecture") != now.get("architecture"):
+        raise FeaturesError(
+            "the index must be of the same network, layer and recipe; expected architecture "
+            f"{_brief(then.get('architecture'))}, got {_brief(now.get('architecture'))}: give the "
+            "weights that it was made with"
+        )
     if different := differences(then, now):
         raise FeaturesError(
             "the index must be of the same network, layer and recipe; expected no difference, "

@@ -184,7 +184,7 @@ def test_what_is_there_is_kept(weights: str, capsys: pytest.CaptureFixture[str])
         assert index(weights, *arguments) == 2
         assert said in capsys.readouterr().err
     assert main(["index", "more", "-o", "x.index", "--add"]) == 2  # the network in the package
-    assert "tiny <&> then, decaf_mini now" in capsys.readouterr().err
+    assert "expected architecture 'tiny <&>', got 'decaf_mini'" in capsys.readouterr().err
     assert Path("x.index").read_bytes() == before
     assert index(weights, "more", "-o", "x.index", "--add", "--layer", "fc7", "--levels", "1") == 0
 
@@ -211,3 +211,14 @@ def test_an_interrupt_leaves_what_was_there(weights: str, add: bool) -> None:
     assert line.startswith(b"decaf: ")
     if process.returncode == 130:  # else it was finished before
         assert (sorted(os.listdir()), Path("x.index").read_bytes() if add else b"") == before
+
+
+def test_a_feature_file_beside_photos_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("f.h5").write_bytes(b"features")
+    Path("photos").mkdir()
+    assert main(["index", "f.h5", "photos", "-o", "x.index"]) == 2
+    assert "f.h5: a feature file must be the only PATH" in capsys.readouterr().err
+    assert not Path("x.index").exists()

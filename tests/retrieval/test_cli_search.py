@@ -116,7 +116,10 @@ def test_what_cannot_be_done(weights: str, capsys: pytest.CaptureFixture[str]) -
     for arguments, said in (
         (["search", "missing.index", "photos/03.png"], "missing.index: must be an index"),
         (["search", "photos/03.png", "photos/03.png"], "must be an index of decaf"),
-        (["search", "photos.index", "photos/03.png"], "tiny <&> then, decaf_mini now"),
+        (
+            ["search", "photos.index", "photos/03.png"],
+            "expected architecture 'tiny <&>', got 'decaf_mini'",
+        ),
         (["search", "photos.index", "photos/03.png", "--weights", "none.h5"], "none.h5"),
     ):
         assert main(arguments) == 2

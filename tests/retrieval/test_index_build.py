@@ -212,7 +212,9 @@ def test_another_network_is_refused_before_any_work(
     before = Path("x.index").read_bytes()
     monkeypatch.setattr(reading, "gather", None)
     for work in (add_photos, search_photos):
-        with pytest.raises(FeaturesError, match=r"tiny <&> then, decaf_mini now"):
+        with pytest.raises(
+            FeaturesError, match=r"expected architecture 'tiny <&>', got 'decaf_mini'"
+        ):
             work(index, DecafNet(), photos())
     for wrong in ({"k": 0}, {"backend": "annoy"}):
         with pytest.raises((FeaturesError, ShapeError)):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from pages import draw_classes
 from PIL import Image
 
 from decaf import ops
@@ -338,3 +339,23 @@ def test_many_classes_one_against_all() -> None:
     found = numbers("first")
     assert [score["name"] for score in found["result"]["scores"]] == ["svm, one-vs-all"]
     assert "--scheme one-vs-all" in found["command"]
+
+
+def test_a_folder_that_is_not_there_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["transfer", "flowrs", "-o", "report"]) == 2
+    assert "flowrs: must be a folder or an archive of photos" in capsys.readouterr().err
+
+
+def test_maps_that_are_not_pooled_are_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_classes(tmp_path / "photos", ("a", "b"), 3)
+    monkeypatch.chdir(tmp_path)
+    asked = ["transfer", "photos", "--per-class", "2", "--layer", "conv1", "-o", "report"]
+    assert main(asked) == 2
+    said = capsys.readouterr().err
+    assert "conv1: features to learn from must be at most 16,384" in said
+    assert "--pooling" in said
