@@ -218,7 +218,7 @@ def test_a_feature_file_beside_photos_is_refused_before_any_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("f.h5").write_bytes(b"features")
-    Path("photos").mkdir()
-    assert main(["index", "f.h5", "photos", "-o", "x.index"]) == 2
+    Path("beside").mkdir()
+    assert main(["index", "f.h5", "beside", "-o", "x.index"]) == 2
     assert "f.h5: a feature file must be the only PATH" in capsys.readouterr().err
     assert not Path("x.index").exists()
